@@ -1,0 +1,230 @@
+/*
+** suitkaise: shared memory, messages and processes, without Lua.
+** For the Lua bindings, for C hosts and for C programs that share with them.
+** Nothing here prints, exits the caller or touches a Lua state.
+*/
+#ifndef SUITKAISE_H
+#define SUITKAISE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#if defined(__GNUC__)
+#define SK_API __attribute__((visibility("default")))
+#else
+#define SK_API
+#endif
+
+/* ---- errors: every function that can fail returns 0 or one of these ---- */
+
+#define SK_ERRORS(X) \
+  X(SKE_SYS, -1, "system call failed") /* errno says which way */ \
+  X(SKE_NOMEM, -2, "out of memory") \
+  X(SKE_FULL, -3, "no room") \
+  X(SKE_TIMEOUT, -4, "timeout") \
+  X(SKE_INTR, -5, "interrupted by a signal") \
+  X(SKE_INVAL, -6, "invalid argument") \
+  X(SKE_CORRUPT, -7, "shared data is damaged") \
+  X(SKE_UNKNOWN, -8, "no such shared memory in this process") \
+  X(SKE_FOREIGN, -9, "belongs to another process") \
+  X(SKE_BUSY, -10, "still running") \
+  X(SKE_LOST, -11, "exit status was taken by somebody else")
+
+enum sk_error {
+#define SK_ERROR_ENUM(name, code, text) name = code,
+  SK_ERRORS(SK_ERROR_ENUM)
+#undef SK_ERROR_ENUM
+  SKE_OK = 0
+};
+
+/* One lower-case line for a code; never NULL. */
+SK_API const char *sk_strerror (int rc);
+
+/* ---- time ---- */
+
+/* Nanoseconds of the monotonic clock, which all processes share. */
+SK_API int64_t sk_now_ns (void);
+
+/* ---- segment: memory that several processes map ----
+** Created before a fork, it is seen by the children at the same address.
+** Space is handed out once and never taken back while the segment lives.
+*/
+
+typedef struct sk_segment sk_segment;
+
+/* Reserve max_bytes of address space; memory is used as it is handed out.
+** `label` names the mapping in /proc/PID/maps. Not for concurrent use on one
+** sk_segment by threads, apart from sk_segment_alloc and sk_segment_at. */
+SK_API int sk_segment_create (const char *label, size_t max_bytes,
+                              sk_segment **out);
+/* Unmap. Every pointer into the segment is dead afterwards. NULL is fine. */
+SK_API void sk_segment_close (sk_segment *s);
+/* Hand out zeroed space; *off is its offset. Any process may call it. */
+SK_API int sk_segment_alloc (sk_segment *s, size_t bytes, size_t align,
+                             uint64_t *off);
+/* Address of `bytes` at `off`, or NULL when that is not handed-out space. */
+SK_API void *sk_segment_at (const sk_segment *s, uint64_t off, size_t bytes);
+SK_API uint64_t sk_segment_id (const sk_segment *s);
+SK_API uint64_t sk_segment_size (const sk_segment *s);
+
+/* The segment that a process shares with all its descendants; made on first
+** call. Children forked before that have one of their own. */
+SK_API int sk_root (sk_segment **out);
+
+/* ---- fork generation ---- */
+
+/* A number that differs between a process and its forked children (however
+** they were forked); a load and a compare when nothing happened. */
+SK_API uint64_t sk_generation (void);
+
+/* ---- bell: sleep until another process rings ----
+** The one sleeper does: seen = sk_bell_listen; look again for work; then
+** sk_bell_sleep(seen); then sk_bell_awake. Ringing without a sleeper is one
+** load. A ringer that is killed before it rings costs a sleeper one bounded
+** wait: callers pass timeouts of tens of milliseconds and look again.
+*/
+
+typedef struct sk_bell sk_bell;
+
+enum sk_sleep {
+  SK_AWAKE = 0,
+  SK_LAZY = 1,  /* ring me when there is a lot to do, or nothing left to do */
+  SK_EAGER = 2  /* ring me for anything */
+};
+
+/* A bell in `s`. With `pollable` its sleeper can wait for processes too. */
+SK_API int sk_bell_create (sk_segment *s, int pollable, sk_bell **out);
+/* Give back what the bell holds outside the segment (a descriptor). */
+SK_API void sk_bell_destroy (sk_bell *b);
+SK_API uint32_t sk_bell_listen (sk_bell *b, enum sk_sleep how);
+/* 0 when rung, SKE_TIMEOUT, or SKE_INTR. Spins for spin_ns first. */
+SK_API int sk_bell_sleep (sk_bell *b, uint32_t seen, int64_t spin_ns,
+                          int64_t timeout_ns);
+SK_API void sk_bell_awake (sk_bell *b);
+/* Wake the sleeper if it sleeps at least as deep as `how` asks. */
+SK_API void sk_bell_ring (sk_bell *b, enum sk_sleep how);
+/* Descriptor that is readable after a ring, for event loops; -1: none. */
+SK_API int sk_bell_fd (const sk_bell *b);
+
+/* ---- cell: one shared atomic 64-bit word on a cache line of its own ----
+** Never freed. Any process that sees the segment may do anything with it.
+*/
+
+typedef struct sk_cell sk_cell;
+
+SK_API int sk_cell_create (sk_segment *s, int64_t value, sk_cell **out);
+/* A cell as it travels: the segment's id and an offset into it. */
+SK_API int sk_cell_find (uint64_t segment_id, uint64_t off, sk_cell **out);
+SK_API int sk_cell_where (const sk_cell *c, uint64_t *segment_id,
+                          uint64_t *off);
+SK_API int64_t sk_cell_load (const sk_cell *c);
+SK_API int64_t sk_cell_add (sk_cell *c, int64_t n);       /* -> new value */
+SK_API int64_t sk_cell_exchange (sk_cell *c, int64_t v);  /* -> old value */
+SK_API int sk_cell_replace (sk_cell *c, int64_t seen, int64_t v); /* CAS */
+/* Two more words beside the value (Progress keeps total and start there). */
+SK_API int64_t sk_cell_note (const sk_cell *c, int which);
+SK_API void sk_cell_set_note (sk_cell *c, int which, int64_t v);
+/* Wait while the value is `seen`; wake-ups may be spurious. */
+SK_API int sk_cell_wait (sk_cell *c, int64_t seen, int64_t timeout_ns);
+/* Wake everybody who waits: after a change that somebody may wait for. */
+SK_API void sk_cell_wake (sk_cell *c);
+
+/* ---- lane: a ring of messages from one process to another ----
+** One writer, one reader. A message is visible when it is published, whole,
+** in order; a writer that dies leaves only whole messages. The ring is mapped
+** twice in a row, so that a message is never split.
+*/
+
+typedef struct sk_lane sk_lane;
+
+typedef struct sk_message {
+  const void *data;  /* inside the ring: valid until sk_lane_release */
+  uint32_t len;      /* bytes */
+  uint32_t kind;     /* the writer's */
+  uint64_t pos;      /* where it begins; the next one begins at a later pos */
+} sk_message;
+
+/* A lane in `s` with `bytes` of ring (a power of two, whole pages). The
+** reader sleeps on `reader`, the writer, when there is no room, on `writer`.
+** Create it before the fork that separates the two. */
+SK_API int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
+                           sk_bell *writer, sk_lane **out);
+SK_API void sk_lane_free (sk_lane *l);
+/* Empty it for a new pair of users. Only when neither end is in use. */
+SK_API void sk_lane_reset (sk_lane *l);
+/* Largest message that can ever be written at once. */
+SK_API size_t sk_lane_limit (const sk_lane *l);
+
+/* Writer: space for a message of up to *room bytes, or NULL if not even
+** `need` fit now. Nothing is visible until the publish. */
+SK_API void *sk_lane_reserve (sk_lane *l, size_t need, size_t *room);
+/* Writer: publish `len` bytes written into the reserved space; -> its pos. */
+SK_API uint64_t sk_lane_publish (sk_lane *l, uint32_t kind, size_t len);
+/* Writer: wake the reader, see sk_bell_ring. */
+SK_API void sk_lane_ring (sk_lane *l, enum sk_sleep how);
+/* Writer: 1 when the reader has released everything up to `pos`. */
+SK_API int sk_lane_released (const sk_lane *l, uint64_t pos);
+/* Writer: bytes published but not yet released by the reader. */
+SK_API size_t sk_lane_pending (const sk_lane *l);
+
+/* Reader: the next message: 1, 0 when there is none, or SKE_CORRUPT. Moves
+** on to the following one at each call. */
+SK_API int sk_lane_next (sk_lane *l, sk_message *m);
+/* Reader: give back the space of all messages before `pos` (the end of the
+** last one taken when 0) and ring the writer if it waits for room. */
+SK_API void sk_lane_release (sk_lane *l, uint64_t pos);
+
+/* ---- claims: a message that holds numbered items, taken one by one ----
+** The first 8 bytes of the message are its claim word. The reader takes the
+** lowest item left; the writer can take back those that nobody has begun.
+*/
+
+/* Writer, before the publish: items 0 .. n-1 are up for taking. */
+SK_API void sk_claim_init (void *data, uint32_t n);
+/* Reader: the next item's number, or -1 when none is left. */
+SK_API int64_t sk_claim_take (void *data);
+/* Writer: leave at most `keep` untaken items; -> the first number taken back
+** in *from and how many. */
+SK_API uint32_t sk_claim_revoke (sk_lane *l, uint64_t pos, uint32_t keep,
+                                 uint32_t *from);
+/* Writer: how many items the reader has taken, and how many it may take. */
+SK_API void sk_claim_state (sk_lane *l, uint64_t pos, uint32_t *taken,
+                            uint32_t *end);
+
+/* ---- process: children that cannot be lost ---- */
+
+typedef struct sk_process sk_process;
+
+typedef struct sk_exit {
+  int code;    /* exit code, or -1 */
+  int signal;  /* signal that ended it, or 0 */
+} sk_exit;
+
+#define SK_CHILD 1
+
+/* Fork. -> SK_CHILD in the child (which dies with its parent, ignores SIGINT
+** and must end in sk_process_exit), 0 in the parent with *out set. Output
+** buffers of stdio are flushed first. */
+SK_API int sk_process_fork (sk_process **out);
+/* End a child: flush stdio, leave the code for the parent, _exit. */
+SK_API void sk_process_exit (int code) __attribute__((noreturn));
+SK_API pid_t sk_process_pid (const sk_process *p);
+/* Descriptor that is readable once the process has ended. */
+SK_API int sk_process_fd (const sk_process *p);
+/* Has it ended? 0 and *st filled, or SKE_BUSY. Reaps only this child. */
+SK_API int sk_process_poll (sk_process *p, sk_exit *st);
+/* 1 when it is stopped (SIGSTOP, a debugger). */
+SK_API int sk_process_stopped (const sk_process *p);
+SK_API int sk_process_kill (sk_process *p, int signal);
+/* Forget it. A child that still runs is killed and reaped first, if it is
+** the caller's. NULL is fine. */
+SK_API void sk_process_free (sk_process *p);
+
+/* Sleep on a pollable bell until it rings, one of the processes ends or the
+** time is up: 0, SKE_TIMEOUT or SKE_INTR. */
+SK_API int sk_bell_sleep_with (sk_bell *b, uint32_t seen, int64_t spin_ns,
+                               int64_t timeout_ns, sk_process *const *procs,
+                               size_t n);
+
+#endif

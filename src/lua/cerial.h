@@ -1,0 +1,21 @@
+/*
+** cerial for the other parts of the binding: values to bytes and back
+** without a Lua string in between.
+*/
+#ifndef LSK_CERIAL_H
+#define LSK_CERIAL_H
+
+#include "buffer.h"
+#include "lsk.h"
+
+/* Append the value at `index`, bare: no header, for a reader that runs the
+** same program. Raises a SerializationError as a Lua error; `b` is then
+** still valid and holds what was written. The caller must own `b` so that
+** an error cannot leak it. */
+void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b);
+
+/* Push the bare value at `data`, trusted: -> bytes used. Raises a
+** DeserializationError as a Lua error. Copies everything out of `data`. */
+size_t lsk_cerial_decode (lua_State *L, const uint8_t *data, size_t len);
+
+#endif
