@@ -1,0 +1,39 @@
+# suitkaise: see `make help`. Folders in mk/ and doc/building.md explain more.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+LUA ?= luajit
+DIR ?= /usr/include
+
+CC ?= cc
+CFLAGS ?= -O2
+AR ?= ar
+LUAS := luajit lua5.1 lua5.3 lua5.4
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+include mk/compile.mk
+include mk/check.mk
+include mk/install.mk
+-include $(filter-out mk/compile.mk mk/check.mk mk/install.mk, \
+  $(wildcard mk/*.mk))
+
+.PHONY: help demo doc clean
+
+help:
+	@sed 's/^  *$$//' tools/help.txt
+
+demo:
+	@tools/setup demo
+	@$(MAKE) --no-print-directory luajit
+	@tools/with-lua luajit $(BUILD) examples/codestats.lua "$(DIR)"
+
+doc:
+	@tools/setup doc
+	@rm -rf $(BUILD)/doc && mkdir -p $(BUILD)/doc
+	ldoc --quiet --fatalwarnings --config config.ld --dir $(BUILD)/doc .
+	@echo "$(BUILD)/doc/index.html"
+
+clean:
+	rm -rf $(BUILD)
