@@ -58,6 +58,8 @@ typedef struct sk_segment sk_segment;
 ** sk_segment by threads, apart from sk_segment_alloc and sk_segment_at. */
 SK_API int sk_segment_create (const char *label, size_t max_bytes,
                               sk_segment **out);
+/* No more growth: gives the segment's descriptor back to the system. */
+SK_API void sk_segment_seal (sk_segment *s);
 /* Unmap. Every pointer into the segment is dead afterwards. NULL is fine. */
 SK_API void sk_segment_close (sk_segment *s);
 /* Hand out zeroed space; *off is its offset. Any process may call it. */
@@ -80,17 +82,18 @@ SK_API uint64_t sk_generation (void);
 
 /* ---- bell: sleep until another process rings ----
 ** The one sleeper does: seen = sk_bell_listen; look again for work; then
-** sk_bell_sleep(seen); then sk_bell_awake. Ringing without a sleeper is one
-** load. A ringer that is killed before it rings costs a sleeper one bounded
-** wait: callers pass timeouts of tens of milliseconds and look again.
+** sk_bell_sleep(seen); then sk_bell_awake. Ringing without a sleeper is a
+** fence and a load. A ringer that is killed before it rings costs a sleeper
+** one bounded wait: callers pass timeouts of tens of milliseconds, look again
+** and sleep again.
 */
 
 typedef struct sk_bell sk_bell;
 
 enum sk_sleep {
   SK_AWAKE = 0,
-  SK_LAZY = 1,  /* ring me when there is a lot to do, or nothing left to do */
-  SK_EAGER = 2  /* ring me for anything */
+  SK_LAZY = 1,  /* wake me when there is much to do, or nothing left to do */
+  SK_EAGER = 2  /* wake me for anything */
 };
 
 /* A bell in `s`. With `pollable` its sleeper can wait for processes too. */
@@ -98,11 +101,11 @@ SK_API int sk_bell_create (sk_segment *s, int pollable, sk_bell **out);
 /* Give back what the bell holds outside the segment (a descriptor). */
 SK_API void sk_bell_destroy (sk_bell *b);
 SK_API uint32_t sk_bell_listen (sk_bell *b, enum sk_sleep how);
-/* 0 when rung, SKE_TIMEOUT, or SKE_INTR. Spins for spin_ns first. */
-SK_API int sk_bell_sleep (sk_bell *b, uint32_t seen, int64_t spin_ns,
-                          int64_t timeout_ns);
+/* 0 when rung, SKE_TIMEOUT, or SKE_INTR. */
+SK_API int sk_bell_sleep (sk_bell *b, uint32_t seen, int64_t timeout_ns);
 SK_API void sk_bell_awake (sk_bell *b);
-/* Wake the sleeper if it sleeps at least as deep as `how` asks. */
+/* Wake the sleeper if it sleeps at least as lightly as `how`: SK_LAZY wakes
+** any sleeper, SK_EAGER only one that asked for anything. */
 SK_API void sk_bell_ring (sk_bell *b, enum sk_sleep how);
 /* Descriptor that is readable after a ring, for event loops; -1: none. */
 SK_API int sk_bell_fd (const sk_bell *b);
@@ -171,9 +174,14 @@ SK_API size_t sk_lane_pending (const sk_lane *l);
 /* Reader: the next message: 1, 0 when there is none, or SKE_CORRUPT. Moves
 ** on to the following one at each call. */
 SK_API int sk_lane_next (sk_lane *l, sk_message *m);
-/* Reader: give back the space of all messages before `pos` (the end of the
-** last one taken when 0) and ring the writer if it waits for room. */
-SK_API void sk_lane_release (sk_lane *l, uint64_t pos);
+/* Reader: give back the space of every message taken so far and ring the
+** writer if it waits for room. */
+SK_API void sk_lane_release (sk_lane *l);
+/* Reader: is there a message? */
+SK_API int sk_lane_ready (sk_lane *l);
+/* Writer: wait until a message of `need` bytes fits: 0, SKE_TIMEOUT, SKE_INTR
+** or SKE_INVAL when it never will. */
+SK_API int sk_lane_wait_room (sk_lane *l, size_t need, int64_t timeout_ns);
 
 /* ---- claims: a message that holds numbered items, taken one by one ----
 ** The first 8 bytes of the message are its claim word. The reader takes the
@@ -221,10 +229,22 @@ SK_API int sk_process_kill (sk_process *p, int signal);
 ** the caller's. NULL is fine. */
 SK_API void sk_process_free (sk_process *p);
 
-/* Sleep on a pollable bell until it rings, one of the processes ends or the
-** time is up: 0, SKE_TIMEOUT or SKE_INTR. */
-SK_API int sk_bell_sleep_with (sk_bell *b, uint32_t seen, int64_t spin_ns,
-                               int64_t timeout_ns, sk_process *const *procs,
-                               size_t n);
+/* In a child of sk_process_fork: 1 when its parent is gone. */
+SK_API int sk_process_orphaned (void);
+
+/* ---- waiting for several things at once ---- */
+
+typedef struct sk_wait {
+  sk_bell *bell;             /* the caller's own, and the lanes' reader bell */
+  sk_lane *const *lanes;     /* a message in one of them ends the wait */
+  size_t n_lanes;
+  sk_process *const *procs;  /* so does the end of one of them */
+  size_t n_procs;
+} sk_wait;
+
+/* 0 when there is something, SKE_TIMEOUT or SKE_INTR. Spins for spin_ns
+** before it sleeps. Never longer than timeout_ns. */
+SK_API int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
+                        int64_t timeout_ns);
 
 #endif

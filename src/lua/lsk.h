@@ -44,7 +44,8 @@ int64_t lsk_optseconds (lua_State *L, int arg, int64_t none);
 void lsk_open_cell (lua_State *L);
 void lsk_open_cerial (lua_State *L);
 void lsk_open_process (lua_State *L);
-void lsk_open_lane (lua_State *L);
+void lsk_open_hub (lua_State *L);
+void lsk_open_link (lua_State *L);
 void lsk_open_work (lua_State *L);
 
 #endif

@@ -1,0 +1,19 @@
+/*
+** The words for error codes, and the clock.
+*/
+#include "os.h"
+#include "suitkaise.h"
+
+const char *sk_strerror (int rc) {
+  switch (rc) {
+#define SK_ERROR_TEXT(name, code, text) case name: return text;
+    SK_ERRORS(SK_ERROR_TEXT)
+#undef SK_ERROR_TEXT
+    case SKE_OK: return "no error";
+    default: return "unknown error";
+  }
+}
+
+int64_t sk_now_ns (void) {
+  return os_now_ns();
+}

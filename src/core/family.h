@@ -1,0 +1,19 @@
+/*
+** What a process knows of itself: which fork it is, and the lock around the
+** few things that its threads share. For the core's own files.
+*/
+#ifndef SK_FAMILY_H
+#define SK_FAMILY_H
+
+#include "suitkaise.h"
+
+/* The lock of the process-wide lists. Held across fork by the forking thread,
+** so that a child never inherits it locked by a thread that it lacks. */
+void sk_family_lock (void);
+void sk_family_unlock (void);
+
+/* Called once in a forked child, before anything else of the core runs:
+** process.c forgets the children that are its parent's. */
+void sk_process_forget_all (void);
+
+#endif

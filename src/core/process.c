@@ -1,0 +1,275 @@
+/*
+** Processes: children that die with their parent, are watched without signal
+** handlers and are reaped one by one, never with a wait for just any child.
+*/
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "family.h"
+#include "os.h"
+#include "segment.h"
+
+/* What a child leaves behind itself, because the host may take its exit
+** status first. Space is used again by the process that allocated it. */
+struct last_word {
+  _Atomic uint32_t told;        /* child: TOLD + exit code */
+  struct last_word *next_free;  /* owner, while free */
+};
+
+#define TOLD 0x100u
+
+struct sk_process {
+  pid_t pid;
+  int fd;              /* readable when it has ended; -1 in other processes */
+  int ended;
+  sk_exit status;
+  uint64_t generation; /* of the owner */
+  struct last_word *word;
+  struct sk_process *next;
+};
+
+static struct sk_process *children;
+static struct last_word *free_words;
+static struct last_word *own_word;  /* in a child: where its code goes */
+static pid_t own_parent, own_pid;
+
+/* ---- the list of children ---- */
+
+static void enlist (sk_process *p) {
+  sk_family_lock();
+  p->next = children;
+  children = p;
+  sk_family_unlock();
+}
+
+static void delist (sk_process *p) {
+  sk_process **at;
+  sk_family_lock();
+  for (at = &children; *at && *at != p; at = &(*at)->next) {}
+  if (*at) *at = p->next;
+  sk_family_unlock();
+}
+
+void sk_process_forget_all (void) {
+  sk_process *p;
+  for (p = children; p; p = p->next) {
+    if (p->fd >= 0) close(p->fd);
+    p->fd = -1;
+  }
+  children = NULL;
+  free_words = NULL;  /* they are still the parent's */
+}
+
+static struct last_word *recycled_word (void) {
+  struct last_word *w;
+  sk_family_lock();
+  w = free_words;
+  if (w) free_words = w->next_free;
+  sk_family_unlock();
+  return w;
+}
+
+static int new_word (struct last_word **out) {
+  struct last_word *w = recycled_word();
+  if (!w) {
+    sk_segment *s;
+    uint64_t off;
+    int rc = sk_root(&s);
+    if (!rc) rc = sk_segment_alloc(s, sizeof *w, sizeof(uint64_t), &off);
+    if (rc) return rc;
+    w = sk_segment_at(s, off, sizeof *w);
+  }
+  atomic_store(&w->told, 0);
+  *out = w;
+  return 0;
+}
+
+static void free_word (struct last_word *w) {
+  sk_family_lock();
+  w->next_free = free_words;
+  free_words = w;
+  sk_family_unlock();
+}
+
+/* ---- fork ---- */
+
+/* A host's handlers mean nothing in the child; those for faults may be a
+** sanitizer's or a crash reporter's and stay. */
+static void reset_signals (void) {
+  struct sigaction act;
+  sigset_t none;
+  int s;
+  for (s = 1; s < NSIG; s++) {
+    if (s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL ||
+        s == SIGTRAP || s == SIGABRT || s == SIGSYS)
+      continue;
+    if (sigaction(s, NULL, &act)) continue;
+    if (act.sa_handler == SIG_IGN && s != SIGCHLD) continue;
+    if (act.sa_handler == SIG_DFL && s != SIGINT) continue;
+    /* the terminal's Ctrl-C is for the parent, which stops us in order */
+    act.sa_handler = s == SIGINT ? SIG_IGN : SIG_DFL;
+    act.sa_flags = 0;
+    sigaction(s, &act, NULL);
+  }
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void begin_child (pid_t parent, int by_main, struct last_word *word) {
+  sk_generation();
+  own_word = word;
+  own_parent = parent;
+  own_pid = getpid();
+  os_die_with_parent(parent, by_main);
+  if (getppid() != parent) _exit(128 + SIGHUP);  /* it died before that */
+  reset_signals();
+}
+
+/* A child that we cannot watch is no use: end it before it has begun. */
+static int unwatchable (pid_t pid) {
+  int err = errno;
+  kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+  errno = err;
+  return SKE_SYS;
+}
+
+static int fork_watched (sk_process *p) {
+  sigset_t every, before;
+  pid_t parent = getpid(), pid;
+  int by_main = os_is_main_thread(), rc = 0, err;
+  fflush(NULL);
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &before);
+  sk_family_lock();
+  pid = fork();
+  err = errno;
+  sk_family_unlock();
+  if (pid == 0) {
+    begin_child(parent, by_main, p->word);
+    return SK_CHILD;
+  }
+  if (pid < 0) rc = SKE_SYS;
+  else if (os_watch(pid, &p->fd)) {
+    rc = unwatchable(pid);
+    err = errno;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = err;
+  p->pid = pid;
+  return rc;
+}
+
+int sk_process_fork (sk_process **out) {
+  sk_process *p = calloc(1, sizeof *p);
+  int rc;
+  if (!p) return SKE_NOMEM;
+  p->fd = -1;
+  p->generation = sk_generation();
+  rc = new_word(&p->word);
+  if (!rc) {
+    rc = fork_watched(p);
+    if (rc < 0) free_word(p->word);
+  }
+  if (rc) {
+    free(p);
+    return rc;
+  }
+  enlist(p);
+  *out = p;
+  return 0;
+}
+
+void sk_process_exit (int code) {
+  fflush(NULL);
+  /* a process that the child forked by other means has no say here */
+  if (own_pid == getpid()) atomic_store(&own_word->told, TOLD + (uint32_t)(code & 0xff));
+  _exit(code & 0xff);
+}
+
+int sk_process_orphaned (void) {
+  return own_pid == getpid() && getppid() != own_parent;
+}
+
+/* ---- watching ---- */
+
+pid_t sk_process_pid (const sk_process *p) {
+  return p->pid;
+}
+
+int sk_process_fd (const sk_process *p) {
+  return p->fd;
+}
+
+static int is_own (const sk_process *p) {
+  return p->generation == sk_generation();
+}
+
+/* Somebody else reaped it: what it told before it ended must do. */
+static sk_exit told (const sk_process *p) {
+  uint32_t word = atomic_load(&p->word->told);
+  sk_exit st = { -1, 0 };
+  if (word & TOLD) st.code = (int)(word & 0xff);
+  return st;
+}
+
+static sk_exit decode (int status) {
+  sk_exit st = { -1, 0 };
+  if (WIFEXITED(status)) st.code = WEXITSTATUS(status);
+  else if (WIFSIGNALED(status)) st.signal = WTERMSIG(status);
+  return st;
+}
+
+static void set_ended (sk_process *p, sk_exit st) {
+  p->ended = 1;
+  p->status = st;
+  close(p->fd);
+  p->fd = -1;
+  free_word(p->word);
+  delist(p);
+}
+
+int sk_process_poll (sk_process *p, sk_exit *st) {
+  int status;
+  pid_t got;
+  if (!p->ended) {
+    if (!is_own(p)) return SKE_FOREIGN;
+    do {
+      got = waitpid(p->pid, &status, WNOHANG);
+    } while (got < 0 && errno == EINTR);
+    if (got == 0) return SKE_BUSY;
+    set_ended(p, got == p->pid ? decode(status) : told(p));
+  }
+  *st = p->status;
+  return 0;
+}
+
+int sk_process_stopped (const sk_process *p) {
+  return !p->ended && is_own(p) && os_stopped(p->pid);
+}
+
+int sk_process_kill (sk_process *p, int signal) {
+  if (p->ended) return 0;
+  if (!is_own(p)) return SKE_FOREIGN;
+  if (!os_watch_kill(p->fd, p->pid, signal)) return 0;
+  return errno == ESRCH ? 0 : SKE_SYS;
+}
+
+void sk_process_free (sk_process *p) {
+  int status;
+  pid_t got;
+  if (!p) return;
+  if (!p->ended && is_own(p)) {
+    sk_process_kill(p, SIGKILL);
+    do {
+      got = waitpid(p->pid, &status, 0);
+    } while (got < 0 && errno == EINTR);
+    set_ended(p, got == p->pid ? decode(status) : told(p));
+  }
+  free(p);
+}

@@ -1,0 +1,169 @@
+/*
+** Segments: memory that processes share and that grows in place.
+**
+** The whole address range is reserved once, over a small file; growing makes
+** more of the file exist. A child forked before the growth sees it at the
+** same addresses, because its mapping covers the range too.
+*/
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "family.h"
+#include "os.h"
+#include "segment.h"
+
+#define MAGIC "SKSEGM01"
+#define LAYOUT 1
+#define STEP (64u * 1024)      /* grow by at least this much */
+#define LEAST (1024u * 1024)   /* smallest reservation worth having */
+#define ROOT_MAX (1ull << 34)
+
+static sk_segment *all;
+static sk_segment *root;
+
+static uint64_t round_up (uint64_t n, uint64_t to) {
+  return (n + to - 1) / to * to;
+}
+
+/* Reserve as much of `want` as the address space limit lets us. */
+static void *reserve (int fd, uint64_t want, uint64_t *got) {
+  for (; want >= LEAST; want /= 2) {
+    void *p = mmap(NULL, want, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (p != MAP_FAILED) {
+      *got = want;
+      return p;
+    }
+  }
+  return NULL;
+}
+
+static int grow (sk_segment *s, uint64_t need) {
+  uint64_t size = atomic_load(&s->header->size);
+  uint64_t want = need < size + size / 8 ? size + size / 8 : need;
+  int rc;
+  if (s->fd < 0) return SKE_FULL;
+  want = round_up(want, STEP);
+  if (want > s->max) want = s->max;
+  /* several processes may do this at once: the same pages, no harm */
+  rc = os_memory_grow(s->fd, size, want);
+  if (rc) return rc;
+  while (size < want &&
+         !atomic_compare_exchange_weak(&s->header->size, &size, want)) {}
+  return 0;
+}
+
+static void fill_header (sk_segment *s, uint64_t size) {
+  struct segment_header *h = s->header;
+  memcpy(h->magic, MAGIC, sizeof h->magic);
+  h->version = LAYOUT;
+  h->pointer_bytes = sizeof(void *);
+  os_random(&h->id, sizeof h->id);
+  h->max = s->max;
+  atomic_store(&h->top, sizeof *h);
+  atomic_store(&h->size, size);
+}
+
+int sk_segment_create (const char *label, size_t max_bytes,
+                       sk_segment **out) {
+  sk_segment *s = calloc(1, sizeof *s);
+  void *base;
+  int rc = SKE_NOMEM;
+  if (!s) return SKE_NOMEM;
+  s->fd = -1;
+  sk_generation();
+  if ((rc = os_memory_create(label, &s->fd))) goto failed;
+  if ((rc = os_memory_grow(s->fd, 0, STEP))) goto failed;
+  rc = SKE_NOMEM;
+  base = reserve(s->fd, round_up(max_bytes < LEAST ? LEAST : max_bytes, STEP),
+                 &s->max);
+  if (!base) goto failed;
+  s->base = base;
+  s->header = base;
+  fill_header(s, STEP);
+  sk_family_lock();
+  s->next = all;
+  all = s;
+  sk_family_unlock();
+  *out = s;
+  return 0;
+failed:
+  if (s->fd >= 0) close(s->fd);
+  free(s);
+  return rc;
+}
+
+void sk_segment_close (sk_segment *s) {
+  sk_segment **p;
+  if (!s) return;
+  sk_family_lock();
+  for (p = &all; *p && *p != s; p = &(*p)->next) {}
+  if (*p) *p = s->next;
+  sk_family_unlock();
+  munmap(s->base, s->max);
+  sk_segment_seal(s);
+  free(s);
+}
+
+void sk_segment_seal (sk_segment *s) {
+  if (s->fd >= 0) close(s->fd);
+  s->fd = -1;
+}
+
+int sk_segment_alloc (sk_segment *s, size_t bytes, size_t align,
+                      uint64_t *off) {
+  struct segment_header *h = s->header;
+  uint64_t top = atomic_load(&h->top), at, end;
+  do {
+    at = round_up(top, align ? align : 1);
+    if (at > s->max || bytes > s->max - at) return SKE_FULL;
+    end = at + bytes;
+    if (end > atomic_load(&h->size)) {
+      int rc = grow(s, end);
+      if (rc) return rc;
+    }
+  } while (!atomic_compare_exchange_weak(&h->top, &top, end));
+  *off = at;
+  return 0;
+}
+
+void *sk_segment_at (const sk_segment *s, uint64_t off, size_t bytes) {
+  uint64_t top = atomic_load(&s->header->top);
+  if (off < sizeof *s->header || off > top || bytes > top - off) return NULL;
+  return s->base + off;
+}
+
+uint64_t sk_segment_id (const sk_segment *s) {
+  return s->header->id;
+}
+
+uint64_t sk_segment_size (const sk_segment *s) {
+  return atomic_load(&s->header->size);
+}
+
+sk_segment *sk_segment_of (const void *p) {
+  const uint8_t *at = p;
+  sk_segment *s;
+  sk_family_lock();
+  for (s = all; s && !(at >= s->base && at < s->base + s->max); s = s->next) {}
+  sk_family_unlock();
+  return s;
+}
+
+sk_segment *sk_segment_by_id (uint64_t id) {
+  sk_segment *s;
+  sk_family_lock();
+  for (s = all; s && s->header->id != id; s = s->next) {}
+  sk_family_unlock();
+  return s;
+}
+
+int sk_root (sk_segment **out) {
+  int rc = 0;
+  if (!root) rc = sk_segment_create("suitkaise", ROOT_MAX, &root);
+  if (!rc) *out = root;
+  return rc;
+}

@@ -1,0 +1,212 @@
+/*
+** Linux: memfd, futex, eventfd, pidfd.
+*/
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "suitkaise.h"
+
+#define NS 1000000000LL
+#define FIRST_FD 3  /* 0 to 2 are the host's even when it has closed them */
+
+static struct timespec to_timespec (int64_t ns) {
+  struct timespec t;
+  if (ns < 0) ns = 0;
+  t.tv_sec = (time_t)(ns / NS);
+  t.tv_nsec = (long)(ns % NS);
+  return t;
+}
+
+/* Move a fresh descriptor above the standard ones. */
+static int settle (int fd, int *out) {
+  int moved;
+  if (fd < 0) return SKE_SYS;
+  if (fd < FIRST_FD) {
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+    close(fd);
+    if (moved < 0) return SKE_SYS;
+    fd = moved;
+  }
+  *out = fd;
+  return 0;
+}
+
+/* ---- memory ---- */
+
+int os_memory_create (const char *label, int *out) {
+  int fd = -1;
+  int rc = settle(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING), &fd);
+  if (rc) return rc;
+  if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)) {
+    close(fd);
+    return SKE_SYS;
+  }
+  *out = fd;
+  return 0;
+}
+
+int os_memory_grow (int fd, uint64_t from, uint64_t to) {
+  int rc;
+  /* fallocate, not ftruncate: a full system says so here and not with
+  ** SIGBUS at the first store */
+  do {
+    rc = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
+  } while (rc && errno == EINTR);
+  if (!rc) return 0;
+  return errno == ENOSPC || errno == ENOMEM ? SKE_NOMEM : SKE_SYS;
+}
+
+int os_fork_mark (_Atomic uint64_t **out) {
+  size_t n = (size_t)sysconf(_SC_PAGESIZE);
+  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                 -1, 0);
+  if (p == MAP_FAILED) return SKE_SYS;
+  if (madvise(p, n, MADV_WIPEONFORK)) {
+    munmap(p, n);
+    return SKE_SYS;
+  }
+  *out = p;
+  return 0;
+}
+
+void os_random (void *buf, size_t n) {
+  uint8_t *p = buf;
+  while (n > 0) {
+    ssize_t got = getrandom(p, n, 0);
+    if (got < 0) continue;  /* only EINTR: small reads cannot fail */
+    p += got;
+    n -= (size_t)got;
+  }
+}
+
+/* ---- sleeping ---- */
+
+int os_park (_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns) {
+  struct timespec t = to_timespec(timeout_ns);
+  if (!syscall(SYS_futex, word, FUTEX_WAIT, seen, &t, NULL, 0)) return 0;
+  if (errno == EAGAIN) return 0;
+  return errno == EINTR ? SKE_INTR : SKE_TIMEOUT;
+}
+
+void os_unpark (_Atomic uint32_t *word, int count) {
+  syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+}
+
+int os_event_create (int *fd) {
+  return settle(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), fd);
+}
+
+void os_event_ring (int fd) {
+  uint64_t one = 1;
+  struct stat st;
+  /* A child may have closed its descriptors and opened others: never write
+  ** into a file. Anonymous inodes have no file type. */
+  if (fstat(fd, &st) || (st.st_mode & S_IFMT)) return;
+  if (write(fd, &one, sizeof one) < 0) return;  /* full: readable anyway */
+}
+
+void os_event_clear (int fd) {
+  uint64_t n;
+  if (read(fd, &n, sizeof n) < 0) return;  /* nothing to clear */
+}
+
+int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
+  enum { FEW = 72 };
+  struct pollfd few[FEW], *p = few;
+  struct timespec t = to_timespec(timeout_ns);
+  size_t i;
+  int rc;
+  if (n > FEW && !(p = malloc(n * sizeof *p))) return SKE_NOMEM;
+  for (i = 0; i < n; i++) {
+    p[i].fd = fds[i];
+    p[i].events = POLLIN;
+    p[i].revents = 0;
+  }
+  rc = ppoll(p, (nfds_t)n, &t, NULL);
+  if (p != few) free(p);
+  if (rc > 0) return 0;
+  if (rc == 0) return SKE_TIMEOUT;
+  return errno == EINTR ? SKE_INTR : SKE_SYS;
+}
+
+/* ---- processes ---- */
+
+int os_watch (pid_t pid, int *fd) {
+  return settle((int)syscall(SYS_pidfd_open, pid, 0), fd);
+}
+
+int os_watch_kill (int fd, pid_t pid, int signal) {
+  (void)pid;
+  return syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) ? SKE_SYS : 0;
+}
+
+int os_stopped (pid_t pid) {
+  char path[64], line[512], *end;
+  FILE *f;
+  size_t n;
+  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+  f = fopen(path, "re");
+  if (!f) return 0;
+  n = fread(line, 1, sizeof line - 1, f);
+  fclose(f);
+  line[n] = 0;
+  end = strrchr(line, ')');  /* the name may hold anything, even ") T" */
+  return end && (end[2] == 'T' || end[2] == 't');
+}
+
+static pid_t parent_pid;
+
+static void on_parent_signal (int signal) {
+  (void)signal;
+  if (getppid() != parent_pid) _exit(128 + SIGHUP);
+}
+
+int os_die_with_parent (pid_t parent, int by_main) {
+  int sig = SIGKILL;
+  parent_pid = parent;
+  if (!by_main) {
+    /* The kernel sends it when the forking thread ends; the process may live
+    ** on, so this one looks before it believes. */
+    struct sigaction act;
+    memset(&act, 0, sizeof act);
+    act.sa_handler = on_parent_signal;
+    sig = SIGRTMAX;
+    if (sigaction(sig, &act, NULL)) return SKE_SYS;
+  }
+  return prctl(PR_SET_PDEATHSIG, sig) ? SKE_SYS : 0;
+}
+
+int os_is_main_thread (void) {
+  return syscall(SYS_gettid) == getpid();
+}
+
+int os_cpu_count (void) {
+  cpu_set_t set;
+  if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+  return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+int64_t os_now_ns (void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * NS + t.tv_nsec;
+}
