@@ -3,12 +3,13 @@
 
 SUITES ?= c $(LUAS) luajit-joff
 SANITIZER_FLAGS := -g -O1 -fno-omit-frame-pointer
+TEST_LUAS := $(filter $(LUAS),$(SUITES:luajit-joff=luajit))
 
 .PHONY: test stress bench lint model asan tsan
 
 test:
-	@tools/setup test
-	@$(MAKE) --no-print-directory all ctests
+	@tools/setup test $(TEST_LUAS)
+	@$(MAKE) --no-print-directory $(TEST_LUAS) $(filter ctests,$(SUITES:c=ctests))
 	@tools/run-tests "$(BUILD)" $(SUITES)
 
 asan tsan:
