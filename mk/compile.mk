@@ -4,13 +4,13 @@
 UNAME := $(shell uname -s)
 ifeq ($(UNAME),Linux)
   PLATFORM := linux
-  SHARED := -shared
+  LIBFLAG = -shared
 else ifeq ($(UNAME),Darwin)
   PLATFORM := macos
-  SHARED := -bundle -undefined dynamic_lookup
+  LIBFLAG = -bundle -undefined dynamic_lookup
 else
   PLATFORM := bsd
-  SHARED := -shared
+  LIBFLAG = -shared
 endif
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla
@@ -29,15 +29,19 @@ ARCHIVE := $(BUILD)/c/libsuitkaise.a
 MODULES := $(LUAS:%=$(BUILD)/%/suitkaise/core.so)
 lua_objects = $(LUA_SOURCES:src/lua/%.c=$(BUILD)/$(1)/o/%.o)
 
-.PHONY: all objects ctests $(LUAS)
+.PHONY: all objects ctests $(LUAS) rock
 all: $(MODULES) ; @:
 ctests: $(CTESTS) ; @:
 # Everything that is compiled, and nothing linked: what lint looks at.
 objects: $(CORE_OBJECTS) $(CTEST_OBJECTS) \
   $(foreach l,$(LUAS),$(call lua_objects,$(l)))
 
+# `rock` is the Lua that LuaRocks builds for; it names the headers.
+INCLUDE_rock := $(LUA_INCDIR:%=-isystem %)
+
 # Changes whenever the flags do, so that objects never mix two sets of them.
-FLAGS := $(CC) $(BASE_FLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS)
+FLAGS := $(CC) $(BASE_FLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) \
+  $(INCLUDE_rock)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
@@ -78,11 +82,11 @@ $(BUILD)/$(1)/o/%.o: src/lua/%.c $(BUILD)/flags
 
 $(BUILD)/$(1)/suitkaise/core.so: $$(call lua_objects,$(1)) $$(CORE_OBJECTS)
 	@mkdir -p $$(@D)
-	$$(SHOW)$$(CC) $$(SHARED) -pthread $$(SANITIZE) $$(CFLAGS) $$(LDFLAGS) \
+	$$(SHOW)$$(CC) $$(LIBFLAG) -pthread $$(SANITIZE) $$(CFLAGS) $$(LDFLAGS) \
 	  -o $$@ $$^ $$(LIBS)
 endef
-$(foreach l,$(LUAS),$(eval $(call lua_rules,$(l))))
+$(foreach l,$(LUAS) rock,$(eval $(call lua_rules,$(l))))
 
 -include $(CORE_OBJECTS:.o=.d) $(CTEST_OBJECTS:.o=.d) \
-  $(foreach l,$(LUAS),$(patsubst %.o,%.d,$(call lua_objects,$(l))))
+  $(foreach l,$(LUAS) rock,$(patsubst %.o,%.d,$(call lua_objects,$(l))))
 .SECONDARY:
