@@ -2,7 +2,6 @@
 # stress, bench and model are double-colon rules: other fragments add to them.
 
 SUITES ?= c $(LUAS) luajit-joff
-SANITIZER_FLAGS := -g -O1 -fno-omit-frame-pointer
 TEST_LUAS := $(filter $(LUAS),$(SUITES:luajit-joff=luajit))
 
 .PHONY: test stress bench lint model asan tsan
