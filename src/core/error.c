@@ -1,5 +1,5 @@
 /*
-** The words for error codes, and the clock.
+** The words for error codes, the clock and the processors.
 */
 #include "os.h"
 #include "suitkaise.h"
@@ -16,4 +16,8 @@ const char *sk_strerror (int rc) {
 
 int64_t sk_now_ns (void) {
   return os_now_ns();
+}
+
+int sk_cpu_count (void) {
+  return os_cpu_count();
 }

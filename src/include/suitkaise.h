@@ -46,6 +46,9 @@ SK_API const char *sk_strerror (int rc);
 /* Nanoseconds of the monotonic clock, which all processes share. */
 SK_API int64_t sk_now_ns (void);
 
+/* Processors that this process may use. */
+SK_API int sk_cpu_count (void);
+
 /* ---- segment: memory that several processes map ----
 ** Created before a fork, it is seen by the children at the same address.
 ** Space is handed out once and never taken back while the segment lives.

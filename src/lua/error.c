@@ -70,6 +70,14 @@ int64_t lsk_optseconds (lua_State *L, int arg, int64_t none) {
   return (int64_t)(n * NS_PER_SECOND);
 }
 
+void lsk_newclass (lua_State *L, const char *name, const luaL_Reg *methods) {
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
 #if LUA_VERSION_NUM < 502
 void lsk_setfuncs (lua_State *L, const luaL_Reg *reg, int nup) {
   for (; reg->name; reg++) {

@@ -39,6 +39,10 @@ int64_t lsk_checkint (lua_State *L, int arg, int64_t lo, int64_t hi);
 /* Argument in seconds -> nanoseconds; nil or none -> `none`. */
 int64_t lsk_optseconds (lua_State *L, int arg, int64_t none);
 
+/* Register a userdata class: methods are found on its objects. Leaves the
+** stack as it was. */
+void lsk_newclass (lua_State *L, const char *name, const luaL_Reg *methods);
+
 /* ---- the parts; each adds its functions to the table on top ---- */
 
 void lsk_open_cell (lua_State *L);
@@ -46,6 +50,5 @@ void lsk_open_cerial (lua_State *L);
 void lsk_open_process (lua_State *L);
 void lsk_open_hub (lua_State *L);
 void lsk_open_link (lua_State *L);
-void lsk_open_work (lua_State *L);
 
 #endif

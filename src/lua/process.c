@@ -1,0 +1,191 @@
+/*
+** Children from Lua: core.fork and the process object.
+*/
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lsk.h"
+#include "process.h"
+
+#define PROCESS "suitkaise.process"
+
+typedef struct { sk_process *p; } process_ud;
+
+/* ---- life of a child ---- */
+
+static int exit_code (lua_State *L, int arg) {
+  if (lua_isnoneornil(L, arg)) return 0;
+  if (lua_isboolean(L, arg)) return lua_toboolean(L, arg) ? 0 : 1;
+  return (int)lsk_checkint(L, arg, INT32_MIN, INT32_MAX);
+}
+
+/* exit(code): what os.exit is in a child */
+static int core_exit (lua_State *L) {
+  sk_process_exit(exit_code(L, 1));
+  return 0;
+}
+
+static void replace_os_exit (lua_State *L) {
+  lua_getglobal(L, "os");
+  if (lua_istable(L, -1)) {
+    lua_pushcfunction(L, core_exit);
+    lua_setfield(L, -2, "exit");
+  }
+  lua_pop(L, 1);
+}
+
+#define FAILED 1  /* exit code of a child whose body raised */
+
+/* Call the function below its arguments and end the process, whatever
+** happens: control never goes back into the host's loop. */
+static void run_child (lua_State *L, int nargs) {
+  replace_os_exit(L);
+  if (!lua_pcall(L, nargs, 0, 0)) sk_process_exit(0);
+  fprintf(stderr, "suitkaise: process %ld: %s\n", (long)getpid(),
+          lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1));
+  sk_process_exit(FAILED);
+}
+
+/* fork(fn, ...) -> process; in the child fn(...) runs and the child ends */
+static int core_fork (lua_State *L) {
+  process_ud *ud;
+  int rc;
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  ud = lua_newuserdata(L, sizeof *ud);
+  ud->p = NULL;
+  luaL_getmetatable(L, PROCESS);
+  lua_setmetatable(L, -2);
+  rc = sk_process_fork(&ud->p);
+  if (rc == SK_CHILD) {
+    lua_pop(L, 1);
+    run_child(L, lua_gettop(L) - 1);
+  }
+  return rc ? lsk_fail(L, rc, "cannot start a process") : 1;
+}
+
+/* ---- the process object ---- */
+
+sk_process *lsk_checkprocess (lua_State *L, int arg) {
+  process_ud *ud = luaL_checkudata(L, arg, PROCESS);
+  luaL_argcheck(L, ud->p, arg, "process is closed");
+  return ud->p;
+}
+
+static int process_pid (lua_State *L) {
+  lua_pushinteger(L, sk_process_pid(lsk_checkprocess(L, 1)));
+  return 1;
+}
+
+/* poll() -> nil while it runs, else exit code or nil, signal or nil.
+** A third result is true. */
+static int process_poll (lua_State *L) {
+  sk_exit st;
+  int rc = sk_process_poll(lsk_checkprocess(L, 1), &st);
+  if (rc == SKE_BUSY) return 0;
+  lsk_check(L, rc, "process");
+  if (st.code >= 0) lua_pushinteger(L, st.code);
+  else lua_pushnil(L);
+  if (st.signal) lua_pushinteger(L, st.signal);
+  else lua_pushnil(L);
+  lua_pushboolean(L, 1);
+  return 3;
+}
+
+static int process_kill (lua_State *L) {
+  sk_process *p = lsk_checkprocess(L, 1);
+  int sig = lua_isnoneornil(L, 2) ? SIGKILL : (int)lsk_checkint(L, 2, 0, 64);
+  lsk_check(L, sk_process_kill(p, sig), "kill");
+  return 0;
+}
+
+static int process_stopped (lua_State *L) {
+  lua_pushboolean(L, sk_process_stopped(lsk_checkprocess(L, 1)));
+  return 1;
+}
+
+static int process_close (lua_State *L) {
+  process_ud *ud = luaL_checkudata(L, 1, PROCESS);
+  sk_process_free(ud->p);
+  ud->p = NULL;
+  return 0;
+}
+
+static const luaL_Reg process_methods[] = {
+  { "pid", process_pid },
+  { "poll", process_poll },
+  { "kill", process_kill },
+  { "stopped", process_stopped },
+  { "close", process_close },
+  { "__gc", process_close },
+  { NULL, NULL }
+};
+
+/* ---- the process itself ---- */
+
+static int core_getpid (lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
+static int core_cpu_count (lua_State *L) {
+  lua_pushinteger(L, sk_cpu_count());
+  return 1;
+}
+
+/* generation() -> a string that differs in every forked child */
+static int core_generation (lua_State *L) {
+  uint64_t g = sk_generation();
+  lua_pushlstring(L, (const char *)&g, sizeof g);
+  return 1;
+}
+
+static int core_now (lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sk_now_ns() * 1e-9);
+  return 1;
+}
+
+static int core_orphaned (lua_State *L) {
+  lua_pushboolean(L, sk_process_orphaned());
+  return 1;
+}
+
+static const struct { int number; const char *name; } signals[] = {
+  { SIGABRT, "SIGABRT" }, { SIGALRM, "SIGALRM" }, { SIGBUS, "SIGBUS" },
+  { SIGFPE, "SIGFPE" }, { SIGHUP, "SIGHUP" }, { SIGILL, "SIGILL" },
+  { SIGINT, "SIGINT" }, { SIGKILL, "SIGKILL" }, { SIGPIPE, "SIGPIPE" },
+  { SIGQUIT, "SIGQUIT" }, { SIGSEGV, "SIGSEGV" }, { SIGSYS, "SIGSYS" },
+  { SIGTERM, "SIGTERM" }, { SIGTRAP, "SIGTRAP" }, { SIGUSR1, "SIGUSR1" },
+  { SIGUSR2, "SIGUSR2" }, { SIGXCPU, "SIGXCPU" }, { SIGXFSZ, "SIGXFSZ" }
+};
+
+/* signal_name(9) -> "SIGKILL"; "signal 40" for one without a common name */
+static int core_signal_name (lua_State *L) {
+  int64_t n = lsk_checkint(L, 1, 0, 1024);
+  size_t i;
+  for (i = 0; i < sizeof signals / sizeof *signals; i++) {
+    if (signals[i].number == n) {
+      lua_pushstring(L, signals[i].name);
+      return 1;
+    }
+  }
+  lua_pushfstring(L, "signal %d", (int)n);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+  { "fork", core_fork },
+  { "exit", core_exit },
+  { "getpid", core_getpid },
+  { "cpu_count", core_cpu_count },
+  { "generation", core_generation },
+  { "now", core_now },
+  { "orphaned", core_orphaned },
+  { "signal_name", core_signal_name },
+  { NULL, NULL }
+};
+
+void lsk_open_process (lua_State *L) {
+  lsk_newclass(L, PROCESS, process_methods);
+  luaL_setfuncs(L, functions, 0);
+}

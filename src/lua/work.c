@@ -1,0 +1,387 @@
+/*
+** Work over links: the owner writes items, the child claims them one by one,
+** calls a function with each and writes what comes of it. Which item goes
+** where, and what an error means, is the Pool's business (lua/suitkaise).
+*/
+#include <string.h>
+
+#include "cerial.h"
+#include "link.h"
+
+/* Every item is preceded by its size, so that one that cannot be decoded can
+** be stepped over. */
+typedef uint32_t item_size;
+
+static void check_begin (lua_State *L, int rc) {
+  if (rc == SKE_BUSY)
+    luaL_error(L, "used again from within a serialization hook");
+  lsk_check(L, rc, "cannot send");
+}
+
+/* ---- owner ---- */
+
+static void append (lua_State *L, lsk_buffer *b, const void *p, size_t n) {
+  lsk_check(L, lsk_buffer_need(b, n), "cannot send");
+  memcpy(b->data + b->len, p, n);
+  b->len += n;
+}
+
+static void append_item (lua_State *L, lsk_buffer *b, int index) {
+  item_size size = 0;
+  size_t at = b->len;
+  append(L, b, &size, sizeof size);
+  lsk_cerial_encode(L, index, b);
+  size = (item_size)(b->len - at - sizeof size);
+  if (b->len - at - sizeof size > UINT32_MAX)
+    luaL_error(L, "item of over 4 GiB");
+  memcpy(b->data + at, &size, sizeof size);
+}
+
+/* put_work(job, items, i, j) -> how many of items[i..j] were sent (0 when
+** there is no room now), where the message is, or nil when link:flush has to
+** send the rest of it. An error in between leaves the link to link:abort. */
+static int link_put_work (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  uint32_t job = (uint32_t)lsk_checkint(L, 2, 0, UINT32_MAX);
+  int64_t i = lsk_checkint(L, 4, 1, INT32_MAX);
+  int64_t j = lsk_checkint(L, 5, i, INT32_MAX), at;
+  size_t good = 0;
+  uint64_t pos = 0;
+  link_header h;
+  int rc;
+  luaL_checktype(L, 3, LUA_TTABLE);
+  rc = lsk_link_begin(k);
+  if (rc == SKE_FULL) {
+    lua_pushinteger(L, 0);
+    return 1;
+  }
+  check_begin(L, rc);
+  for (at = i; at <= j; at++) {
+    good = k->message.len;
+    lua_rawgeti(L, 3, (int)at);
+    append_item(L, &k->message, -1);
+    lua_pop(L, 1);
+    if (!k->message.borrowed) break;
+  }
+  h.index = (uint64_t)i;
+  h.job = job;
+  h.n = (uint32_t)(at > j ? j - i + 1 : at == i ? 1 : at - i);
+  sk_claim_init(&h.claim, h.n);
+  if (at > i && at <= j) {  /* the last one was too much: without it, then */
+    pos = lsk_link_end_prefix(k, LINK_WORK, &h, good - sizeof h);
+    rc = 0;
+  }
+  else rc = lsk_link_end(k, LINK_WORK, &h, &pos);
+  lua_pushinteger(L, (lua_Integer)h.n);
+  if (rc) lua_pushnil(L);
+  else lua_pushnumber(L, (lua_Number)pos);
+  sk_lane_ring(k->out, SK_LAZY);
+  return 2;
+}
+
+/* put(kind, job, bytes) -> true, or false when there is no room now */
+static int link_put (lua_State *L) {
+  static const char *const names[] = { "job", "drop", "quit", NULL };
+  static const uint32_t kinds[] = { LINK_JOB, LINK_DROP, LINK_QUIT };
+  lsk_link *k = lsk_checklink(L, 1);
+  uint32_t kind = kinds[luaL_checkoption(L, 2, NULL, names)];
+  link_header h = { 0, 0, 0, 0 };
+  size_t len;
+  const char *bytes = luaL_optlstring(L, 4, "", &len);
+  uint64_t pos;
+  int rc;
+  h.job = (uint32_t)lsk_checkint(L, 3, 0, UINT32_MAX);
+  rc = lsk_link_begin(k);
+  if (rc != SKE_FULL) {
+    check_begin(L, rc);
+    append(L, &k->message, bytes, len);
+    lsk_link_end(k, kind, &h, &pos);  /* the rest goes with link:flush */
+    sk_lane_ring(k->out, SK_LAZY);
+  }
+  lua_pushboolean(L, rc == 0);
+  return 1;
+}
+
+/* flush() -> true and the message's place when nothing is left to be sent */
+static int link_flush (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  int sending = k->state == LINK_SENDING;
+  uint64_t pos;
+  int rc = lsk_link_flush(k, &pos);
+  if (sending) sk_lane_ring(k->out, SK_LAZY);
+  lua_pushboolean(L, rc == 0);
+  if (rc || !sending) return 1;
+  lua_pushnumber(L, (lua_Number)pos);
+  return 2;
+}
+
+static int link_abort (lua_State *L) {
+  lsk_link_abort(lsk_checklink(L, 1));
+  return 0;
+}
+
+static uint64_t check_pos (lua_State *L, int arg) {
+  return (uint64_t)luaL_checknumber(L, arg);
+}
+
+/* revoke(pos, keep) -> number of items taken back, and which is the first of
+** them (0 based); `keep` unbegun ones stay. Only while the message is not
+** released, as with claimed. */
+static int link_revoke (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  uint64_t pos = check_pos(L, 2);
+  uint32_t keep = (uint32_t)lsk_checkint(L, 3, 0, UINT32_MAX), from = 0, n;
+  n = sk_lane_released(k->out, pos) ? 0
+                                    : sk_claim_revoke(k->out, pos, keep, &from);
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_pushinteger(L, (lua_Integer)from);
+  return 2;
+}
+
+/* claimed(pos) -> how many items of the message were begun, and how many are
+** left in it in all; nil when it was released: all of them */
+static int link_claimed (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  uint64_t pos = check_pos(L, 2);
+  uint32_t taken, end;
+  if (sk_lane_released(k->out, pos)) return 0;
+  sk_claim_state(k->out, pos, &taken, &end);
+  lua_pushinteger(L, (lua_Integer)taken);
+  lua_pushinteger(L, (lua_Integer)end);
+  return 2;
+}
+
+/* collect(job, values, keys | nil, at) -> number of results of that job that
+** came next. With keys: values[at+1 ...] and keys[at+1 ...] are the results
+** and their items' numbers; without: values[number] = result. */
+static int link_collect (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  uint32_t job = (uint32_t)lsk_checkint(L, 2, 0, UINT32_MAX);
+  int keyed = !lua_isnil(L, 4);
+  int at = (int)lsk_checkint(L, 5, 0, INT32_MAX), n = 0, rc;
+  luaL_checktype(L, 3, LUA_TTABLE);
+  while ((rc = lsk_link_peek(k)) > 0) {
+    const link_header *h = lsk_link_head(k);
+    const uint8_t *data;
+    size_t len;
+    if ((k->current.kind & ~(uint32_t)LINK_LONG) != LINK_DONE ||
+        h->job != job)
+      break;
+    data = lsk_link_payload(k, &len);
+    n++;
+    if (keyed) {
+      lua_pushnumber(L, (lua_Number)h->index);
+      lua_rawseti(L, 4, at + n);
+    }
+    lsk_cerial_decode(L, data, len);
+    lua_rawseti(L, 3, keyed ? at + n : (int)h->index);
+    lsk_link_take(k);
+  }
+  lsk_check(L, rc, "results");
+  if (n) sk_lane_release(k->in);
+  lua_pushinteger(L, n);
+  return 1;
+}
+
+/* ---- either end ---- */
+
+static const char *kind_name (uint32_t kind) {
+  switch (kind & ~(uint32_t)LINK_LONG) {
+    case LINK_JOB: return "job";
+    case LINK_WORK: return "work";
+    case LINK_DROP: return "drop";
+    case LINK_QUIT: return "quit";
+    case LINK_DONE: return "done";
+    case LINK_FAIL: return "fail";
+    default: return "unknown";
+  }
+}
+
+/* peek() -> kind, job, index of the next message, or nothing */
+static int link_peek (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  int rc = lsk_link_peek(k);
+  lsk_check(L, rc, "receive");
+  if (rc == 0) return 0;
+  lua_pushstring(L, kind_name(k->current.kind));
+  lua_pushnumber(L, lsk_link_head(k)->job);
+  lua_pushnumber(L, (lua_Number)lsk_link_head(k)->index);
+  return 3;
+}
+
+/* take() -> the payload of the message that peek showed, as a string. */
+static int link_take (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  const uint8_t *data;
+  size_t len;
+  luaL_argcheck(L, k->has_current, 1, "nothing to take");
+  data = lsk_link_payload(k, &len);
+  lua_pushlstring(L, len ? (const char *)data : "", len);
+  lsk_link_take(k);
+  sk_lane_release(k->in);
+  return 1;
+}
+
+/* take_value() -> the payload's value. The message is taken even when that
+** raises. */
+static int link_take_value (lua_State *L) {
+  lua_pushcfunction(L, link_take);
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  {
+    size_t len;
+    const char *bytes = lua_tolstring(L, -1, &len);
+    lsk_cerial_decode(L, (const uint8_t *)bytes, len);
+  }
+  return 1;
+}
+
+/* ---- child ---- */
+
+#define SLICE_NS 500000000  /* how often an idle child looks for its parent */
+#define BUSY_SPIN_NS 0
+
+/* await(): sleep until there is a message; ends the process when its owner
+** is gone. */
+static int link_await (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  sk_wait w = { k->child, (sk_lane *const *)&k->in, 1, NULL, 0 };
+  while (!k->has_current &&
+         sk_wait_any(&w, SK_LAZY, BUSY_SPIN_NS, SLICE_NS)) {
+    if (sk_process_orphaned()) sk_process_exit(0);
+  }
+  return 0;
+}
+
+static void send_rest (lua_State *L, lsk_link *k) {
+  uint64_t pos;
+  int rc;
+  while ((rc = lsk_link_flush(k, &pos)) == SKE_FULL) {
+    size_t need = sk_lane_limit(k->out) / 2;
+    sk_lane_ring(k->out, SK_LAZY);
+    if (sk_lane_wait_room(k->out, need, SLICE_NS) && sk_process_orphaned())
+      sk_process_exit(0);
+  }
+  lsk_check(L, rc, "cannot send");
+}
+
+static void wait_begin (lua_State *L, lsk_link *k) {
+  int rc;
+  while ((rc = lsk_link_begin(k)) == SKE_FULL) {
+    size_t need = sk_lane_limit(k->out) / 4;
+    sk_lane_ring(k->out, SK_LAZY);
+    if (sk_lane_wait_room(k->out, need, SLICE_NS) && sk_process_orphaned())
+      sk_process_exit(0);
+  }
+  check_begin(L, rc);
+}
+
+/* Send the value on top of the stack as what became of item `index`. */
+static void send_outcome (lua_State *L, lsk_link *k, uint32_t kind,
+                          uint64_t index, uint32_t job) {
+  link_header h = { 0, 0, 0, 0 };
+  uint64_t pos;
+  h.index = index;
+  h.job = job;
+  wait_begin(L, k);
+  lsk_cerial_encode(L, -1, &k->message);
+  if (lsk_link_end(k, kind, &h, &pos)) send_rest(L, k);
+}
+
+/* Replace the table on top by its elements; -> how many. */
+static int unpack_item (lua_State *L) {
+  int i, n;
+  if (!lua_istable(L, -1))
+    return luaL_error(L, "star: item must be a table, got %s",
+                      luaL_typename(L, -1));
+  lua_getfield(L, -1, "n");
+  n = lua_type(L, -1) == LUA_TNUMBER ? (int)lua_tointeger(L, -1)
+                                     : (int)lua_rawlen(L, -2);
+  lua_pop(L, 1);
+  luaL_checkstack(L, n, "star: item has too many elements");
+  for (i = 1; i <= n; i++) lua_rawgeti(L, -i, i);
+  lua_remove(L, -n - 1);
+  return n;
+}
+
+static int next_item (lsk_link *k, item_size *size) {
+  if ((size_t)(k->end - k->at) < sizeof *size) return 0;
+  memcpy(size, k->at, sizeof *size);
+  k->at += sizeof *size;
+  return *size <= (size_t)(k->end - k->at);
+}
+
+enum { ARG_LINK = 1, ARG_FN, ARG_STAR, ARG_TIMED };
+
+/* Claim and do items until none is left. An error leaves k->item as the one
+** that raised it, and everything ready to go on with the next. */
+static int run_items (lua_State *L) {
+  lsk_link *k = lua_touserdata(L, ARG_LINK);
+  link_header *h = (link_header *)(uintptr_t)lsk_link_head(k);
+  int star = lua_toboolean(L, ARG_STAR), timed = lua_toboolean(L, ARG_TIMED);
+  int64_t i;
+  while ((i = sk_claim_take(&h->claim)) >= 0) {
+    item_size size;
+    k->item = (uint32_t)i;
+    if (!next_item(k, &size)) return luaL_error(L, "damaged message");
+    if (timed) atomic_store(&k->stats->since_ns, sk_now_ns());
+    k->at += size;
+    lua_pushvalue(L, ARG_FN);
+    lsk_cerial_decode(L, k->at - size, size);
+    lua_call(L, star ? unpack_item(L) : 1, 1);
+    send_outcome(L, k, LINK_DONE, h->index + k->item, h->job);
+    lua_pop(L, 1);
+    atomic_fetch_add_explicit(&k->stats->items, 1, memory_order_relaxed);
+    sk_lane_ring(k->out, SK_EAGER);
+  }
+  return 0;
+}
+
+/* run(fn, star, timed, handler): do the current message's items; `handler`
+** makes of an error raised what is sent in the result's place. */
+static int link_run (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  const link_header *h = lsk_link_head(k);
+  int64_t begun = sk_now_ns();
+  size_t len;
+  luaL_argcheck(L, k->has_current, 1, "nothing to run");
+  lua_settop(L, 5);
+  k->at = lsk_link_payload(k, &len);
+  k->end = k->at + len;
+  if (!sk_lane_ready(k->in)) sk_lane_ring(k->out, SK_LAZY);
+  for (;;) {
+    int i;
+    lua_pushcfunction(L, run_items);
+    for (i = ARG_LINK; i <= ARG_TIMED; i++) lua_pushvalue(L, i);
+    if (!lua_pcall(L, ARG_TIMED, 0, 5)) break;
+    if (k->state == LINK_ENCODING) lsk_link_abort(k);
+    send_outcome(L, k, LINK_FAIL, h->index + k->item, h->job);
+    lua_settop(L, 5);
+    atomic_fetch_add_explicit(&k->stats->items, 1, memory_order_relaxed);
+    sk_lane_ring(k->out, SK_EAGER);
+  }
+  atomic_store(&k->stats->since_ns, 0);
+  atomic_fetch_add_explicit(&k->stats->busy_ns,
+                            (uint64_t)(sk_now_ns() - begun),
+                            memory_order_relaxed);
+  lsk_link_take(k);
+  sk_lane_release(k->in);
+  if (!sk_lane_ready(k->in)) sk_lane_ring(k->out, SK_LAZY);
+  return 0;
+}
+
+const luaL_Reg lsk_work_methods[] = {
+  { "put_work", link_put_work },
+  { "put", link_put },
+  { "flush", link_flush },
+  { "abort", link_abort },
+  { "revoke", link_revoke },
+  { "claimed", link_claimed },
+  { "collect", link_collect },
+  { "peek", link_peek },
+  { "take", link_take },
+  { "take_value", link_take_value },
+  { "await", link_await },
+  { "run", link_run },
+  { NULL, NULL }
+};
