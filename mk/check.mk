@@ -1,15 +1,24 @@
-# Everything that judges the code: tests, sanitizers, lint, models, benches.
-# stress, bench and model are double-colon rules: other fragments add to them.
+# Everything that judges the code: tests, sanitizers, lint, models.
 
 SUITES ?= c $(LUAS) luajit-joff
+ROUNDS ?= 20
 TEST_LUAS := $(filter $(LUAS),$(SUITES:luajit-joff=luajit))
 
-.PHONY: test stress bench lint model asan tsan
+.PHONY: test stress lint model asan tsan
 
 test:
 	@tools/setup test $(TEST_LUAS)
 	@$(MAKE) --no-print-directory $(TEST_LUAS) $(filter ctests,$(SUITES:c=ctests))
 	@tools/run-tests "$(BUILD)" $(SUITES)
+
+stress:
+	@tools/setup stress $(TEST_LUAS)
+	@$(MAKE) --no-print-directory $(TEST_LUAS) ctests
+	@tools/run-stress "$(BUILD)" $(ROUNDS) $(SUITES)
+
+model:
+	@tools/setup model
+	@tools/check-models "$(BUILD)"
 
 asan tsan:
 	@tools/run-sanitized $@ "$(BUILD)" "$(MAKE)"
