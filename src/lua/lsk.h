@@ -46,6 +46,7 @@ void lsk_newclass (lua_State *L, const char *name, const luaL_Reg *methods);
 /* ---- the parts; each adds its functions to the table on top ---- */
 
 void lsk_open_cell (lua_State *L);
+void lsk_open_terminal (lua_State *L);
 void lsk_open_cerial (lua_State *L);
 void lsk_open_process (lua_State *L);
 void lsk_open_hub (lua_State *L);

@@ -8,6 +8,7 @@ SK_API int luaopen_suitkaise_core (lua_State *L);
 int luaopen_suitkaise_core (lua_State *L) {
   lua_newtable(L);
   lsk_open_cell(L);
+  lsk_open_terminal(L);
   lsk_open_cerial(L);
   lsk_open_process(L);
   lsk_open_hub(L);
