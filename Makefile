@@ -29,10 +29,15 @@ demo:
 	@$(MAKE) --no-print-directory luajit
 	@tools/with-lua luajit $(BUILD) examples/codestats.lua "$(DIR)"
 
+# The public modules are the files at the top; folders hold private parts.
 doc:
 	@tools/setup doc
-	@rm -rf $(BUILD)/doc && mkdir -p $(BUILD)/doc
-	ldoc --quiet --fatalwarnings --config config.ld --dir $(BUILD)/doc .
+	@rm -rf $(BUILD)/doc $(BUILD)/doc-source
+	@mkdir -p $(BUILD)/doc $(BUILD)/doc-source/suitkaise
+	@cp lua/suitkaise/*.lua $(BUILD)/doc-source/suitkaise/
+	@cp config.ld $(BUILD)/doc-source/
+	@cd $(BUILD)/doc-source && \
+	  ldoc --quiet --fatalwarnings --testing --dir $(abspath $(BUILD))/doc .
 	@echo "$(BUILD)/doc/index.html"
 
 clean:

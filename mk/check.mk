@@ -2,7 +2,7 @@
 
 SUITES ?= c $(LUAS) luajit-joff
 ROUNDS ?= 20
-TEST_LUAS := $(filter $(LUAS),$(SUITES:luajit-joff=luajit))
+TEST_LUAS := $(sort $(filter $(LUAS),$(SUITES:luajit-joff=luajit)))
 
 .PHONY: test stress lint model asan tsan
 
