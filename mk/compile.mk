@@ -53,6 +53,10 @@ FORCE:
 SHOW = $(if $(V),,@echo '  $@';)
 COMPILE = $(CC) $(BASE_FLAGS) $(CFLAGS) $(CPPFLAGS) -Isrc/include -MMD -MP
 
+# Reached where that file does not exist.
+src/os/$(PLATFORM).c:
+	@echo "suitkaise does not run on $(UNAME) yet: there is no $@" >&2; exit 1
+
 $(BUILD)/c/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SHOW)$(COMPILE) -Isrc/os -c -o $@ $<
