@@ -45,6 +45,7 @@ typedef struct lsk_link {
   lsk_buffer parts;      /* a long payload being put together */
   sk_message current;    /* looked at, not yet taken, if has_current */
   int has_current;
+  uint32_t collected;    /* results that the last collect took */
   /* writer */
   enum { LINK_IDLE, LINK_ENCODING, LINK_SENDING } state;
   lsk_buffer message;    /* header and payload being encoded or sent */

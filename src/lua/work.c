@@ -153,13 +153,15 @@ static int link_claimed (lua_State *L) {
 
 /* collect(job, values, keys | nil, at) -> number of results of that job that
 ** came next. With keys: values[at+1 ...] and keys[at+1 ...] are the results
-** and their items' numbers; without: values[number] = result. */
+** and their items' numbers; without: values[number] = result. A result that
+** cannot be decoded raises and stays the next message. */
 static int link_collect (lua_State *L) {
   lsk_link *k = lsk_checklink(L, 1);
   uint32_t job = (uint32_t)lsk_checkint(L, 2, 0, UINT32_MAX);
   int keyed = !lua_isnil(L, 4);
   int at = (int)lsk_checkint(L, 5, 0, INT32_MAX), n = 0, rc;
   luaL_checktype(L, 3, LUA_TTABLE);
+  k->collected = 0;
   while ((rc = lsk_link_peek(k)) > 0) {
     const link_header *h = lsk_link_head(k);
     const uint8_t *data;
@@ -168,18 +170,25 @@ static int link_collect (lua_State *L) {
         h->job != job)
       break;
     data = lsk_link_payload(k, &len);
+    lsk_cerial_decode(L, data, len);
     n++;
     if (keyed) {
       lua_pushnumber(L, (lua_Number)h->index);
       lua_rawseti(L, 4, at + n);
     }
-    lsk_cerial_decode(L, data, len);
     lua_rawseti(L, 3, keyed ? at + n : (int)h->index);
     lsk_link_take(k);
+    k->collected = (uint32_t)n;
   }
   lsk_check(L, rc, "results");
   if (n) sk_lane_release(k->in);
   lua_pushinteger(L, n);
+  return 1;
+}
+
+/* collected() -> how many results the last collect took before it raised */
+static int link_collected (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lsk_checklink(L, 1)->collected);
   return 1;
 }
 
@@ -378,6 +387,7 @@ const luaL_Reg lsk_work_methods[] = {
   { "revoke", link_revoke },
   { "claimed", link_claimed },
   { "collect", link_collect },
+  { "collected", link_collected },
   { "peek", link_peek },
   { "take", link_take },
   { "take_value", link_take_value },

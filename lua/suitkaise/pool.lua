@@ -1,0 +1,442 @@
+--- Pool: a function over many items, on all cores.
+--
+-- Workers are forked once and reused. Items and results travel by value, each
+-- on its own; closures are carried with what they capture.
+-- @classmod suitkaise.pool
+-- @usage local pool = sk.Pool{ workers = 4 }
+-- for v in pool:unordered_imap(parse, files) do print(v) end
+-- pool:close()
+
+local cerial = require "suitkaise.cerial"
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local Crew = require "suitkaise.pool.crew"
+local engine = require "suitkaise.pool.engine"
+local Job = require "suitkaise.pool.job"
+local options = require "suitkaise.options"
+
+local Pool = { __name = "Pool" }
+Pool.__index = Pool
+
+local CLOSE_SECONDS = 5
+local MAX_WORKERS = 1024
+-- How far an imap reads ahead of its loop, in items for each worker.
+local WINDOW = 4
+local MAX_IMAP_CHUNK = 256
+
+local SPEC = {
+  workers = { type = "integer", min = 1 },
+  retries = { type = "integer", min = 0, default = 0 },
+  chunk = { type = "integer", min = 1, values = { "auto" },
+            default = "auto" },
+  on_error = { values = { "raise", "collect" }, default = "raise" },
+}
+
+-- ---- life ----
+
+--- Start a pool of worker processes.
+-- @function Pool
+-- @tparam[opt] table opts
+-- @tparam[opt=number of cores] int opts.workers
+-- @tparam[opt=0] int opts.retries how often an item is tried again after its
+--   worker died
+-- @tparam[opt="auto"] int|string opts.chunk items that travel together;
+--   "auto" finds out from how long they take
+-- @tparam[opt="raise"] string opts.on_error "collect" puts errors in the
+--   results instead of raising them
+-- @treturn Pool
+-- @raise ArgumentError; Error when the system has no more processes or memory
+local function new(_, opts)
+  local checked = options.check("Pool", opts, SPEC, 2)
+  local workers = checked.workers or core.cpu_count()
+  if workers > MAX_WORKERS then
+    errors.argument("Pool", "workers", workers,
+                    "a whole number of at most " .. MAX_WORKERS, 2)
+  end
+  local self = setmetatable({
+    workers = workers, options = checked,
+    jobs = {}, by_id = {}, job_ids = 0,
+    generation = core.generation(),
+  }, Pool)
+  self.crew = Crew.start(workers, 2)
+  return self
+end
+
+local function check_usable(self, name, level)
+  if self.generation ~= core.generation() then
+    errors.raise("ClosedError", {
+      message = name .. ": this pool belongs to another process, which made "
+        .. "it before it forked this one; make a pool here",
+    }, level + 1)
+  end
+  if self.is_closed then
+    errors.raise("ClosedError", { message = name .. ": the pool is closed" },
+                 level + 1)
+  end
+end
+
+local function is_seconds(value)
+  return type(value) == "number" and value == value and value >= 0
+end
+
+local function end_jobs(self, name)
+  for i = #self.jobs, 1, -1 do
+    local job = self.jobs[i]
+    job:break_off(errors.new("ClosedError", {
+      message = name .. " before the loop had ended",
+    }))
+    engine.remove(self, job)
+  end
+end
+
+--- Let the workers finish the items that they have begun, and end them.
+-- Closing twice is fine.
+-- @tparam[opt=5] number timeout seconds; workers that take longer are killed,
+--   stopped ones at once
+function Pool:close(timeout)
+  if timeout ~= nil and not is_seconds(timeout) then
+    errors.argument("Pool:close", "timeout", timeout,
+                    "a number of seconds of at least 0")
+  end
+  if self.is_closed then return end
+  check_usable(self, "Pool:close", 2)
+  end_jobs(self, "the pool was closed")
+  self.is_closed = true
+  self.crew:finish(timeout or CLOSE_SECONDS)
+end
+
+--- Kill the workers at once.
+function Pool:terminate()
+  if self.is_closed then return end
+  check_usable(self, "Pool:terminate", 2)
+  end_jobs(self, "the pool was terminated")
+  self.is_closed = true
+  self.crew:kill()
+end
+
+Pool.__close = Pool.close
+
+function Pool:__tostring()
+  return string.format("Pool: %d workers%s", self.workers,
+                       self.is_closed and ", closed" or "")
+end
+
+-- A pool that is sent to another process is of no use there, and says so.
+function Pool:__serialize()
+  return { workers = self.workers }
+end
+
+function Pool.__deserialize(state)
+  return setmetatable({ workers = state.workers, generation = "" }, Pool)
+end
+
+-- ---- views: a pool with modifiers ----
+
+-- Holds what the modifiers said; every one makes a new view.
+local View = { __name = "Pool view" }
+
+local function view_of(self, name, value)
+  local view = setmetatable({}, View)
+  if getmetatable(self) == View then
+    for k, v in pairs(self) do view[k] = v end
+  else
+    view.pool = self
+  end
+  view[name] = value
+  return view
+end
+
+local function pool_and_how(self)
+  if getmetatable(self) == View then return self.pool, self end
+  return self, {}
+end
+
+local modifiers = {}
+
+--- Unpack each item: `fn(item[1], item[2], ...)`.
+-- @function Pool:star
+-- @treturn Pool a view of the same pool
+-- @usage pool:star():map(fn, { { 1, 2 }, { 3, 4 } })
+function modifiers:star()
+  return view_of(self, "star", true)
+end
+
+--- Show how far a call is.
+-- @function Pool:progress
+-- @tparam[opt=true] boolean|function show a bar on the terminal, or
+--   `function(completed, total)` (total is nil for an iterator)
+-- @treturn Pool a view of the same pool
+function modifiers:progress(show)
+  if show == nil then show = true end
+  if type(show) ~= "boolean" and type(show) ~= "function" then
+    errors.argument("Pool:progress", "show", show, "true or a function")
+  end
+  return view_of(self, "progress", show)
+end
+
+--- Limit the time: of a whole map, or of each item of an imap. Workers that
+-- are late are killed and replaced.
+-- @function Pool:timeout
+-- @tparam number seconds
+-- @treturn Pool a view of the same pool
+-- @raise by the verbs: ResultTimeoutError (`timeout`)
+function modifiers:timeout(seconds)
+  if not is_seconds(seconds) or seconds == 0 then
+    errors.argument("Pool:timeout", "seconds", seconds,
+                    "a number of seconds above 0")
+  end
+  return view_of(self, "timeout", seconds)
+end
+
+-- ---- starting a job ----
+
+local function is_callable(fn)
+  local meta = getmetatable(fn)
+  return type(fn) == "function"
+    or type(meta) == "table" and type(meta.__call) == "function"
+end
+
+local function check_call(self, name, fn, items)
+  check_usable(self, name, 3)
+  if not is_callable(fn) then
+    errors.argument(name, "fn", fn, "a function", 3)
+  end
+  if type(items) ~= "table" and not is_callable(items) then
+    errors.argument(name, "items", items, "an array or an iterator", 3)
+  end
+end
+
+local function start(self, mode, view, fn, items)
+  local name = "Pool:" .. mode
+  check_call(self, name, fn, items)
+  local lazily = mode:find "imap" ~= nil
+  local how = {
+    mode = mode, star = view.star, chunk = self.options.chunk,
+    retries = self.options.retries, on_error = self.options.on_error,
+    progress = view.progress, timeout = view.timeout,
+    item_timeout = lazily and view.timeout or nil,
+    max_chunk = lazily and MAX_IMAP_CHUNK or nil,
+  }
+  local ok, bytes = pcall(cerial.serialize, {
+    fn = fn, star = view.star, timed = how.item_timeout ~= nil,
+  })
+  if not ok then
+    errors.raise("SerializationError", {
+      message = name .. ": fn cannot be sent to a worker",
+      original_error = bytes,
+    }, 3)
+  end
+  self.job_ids = self.job_ids + 1
+  local job = Job.new(self.job_ids, items, how)
+  job.bytes = bytes
+  engine.add(self, job)
+  return job
+end
+
+-- A function that shows the progress of a job when it is called.
+local function shower(job)
+  local show = job.how.progress
+  if not show then return function() end end
+  local shown, bar
+  if show == true then
+    bar = require "suitkaise.shared.bar".new(io.stderr, job.total)
+    show = function(done) bar:update(done) end
+  end
+  return function(at_end)
+    if job.done ~= shown then
+      shown = job.done
+      show(job.done, job.total)
+    end
+    if at_end and bar then bar:finish() end
+  end
+end
+
+local function raise_where(err, level)
+  if type(err) == "table" and errors.is(err, "Error") then
+    errors.raise(getmetatable(err), err, level + 1)
+  end
+  error(err, 0)
+end
+
+-- ---- map ----
+
+local function finish_map(self, job, level)
+  engine.remove(self, job)
+  if job.broken then raise_where(job.broken[1], level + 1) end
+  if job.source_error then raise_where(job.source_error[1], level + 1) end
+  local results = job.values
+  results.n = job.total
+  if job.first_failed and job.how.on_error == "raise" then
+    local err = job.failed[job.first_failed]
+    err.results = results
+    raise_where(err, level + 1)
+  end
+  return results
+end
+
+local function run_map(self, mode, fn, items)
+  local pool, view = pool_and_how(self)
+  local job = start(pool, mode, view, fn, items)
+  local show = shower(job)
+  local deadline = view.timeout and core.now() + view.timeout or math.huge
+  local done = engine.run(pool, function()
+    show()
+    return job:is_finished()
+  end, deadline)
+  show(true)
+  if done then return finish_map(pool, job, 3) end
+  local late = errors.new("ResultTimeoutError", {
+    message = string.format("Pool:%s: %s of %s items done within %g s", mode,
+                            job.done, job.total or "unknown", view.timeout),
+    timeout = view.timeout,
+  })
+  engine.remove(pool, job)
+  engine.break_workers(pool, job, late)
+  raise_where(late, 3)
+end
+
+--- Results in the order of the items.
+-- All items are done even when some fail; then the error of the first of them
+-- is raised, with the other results in its field `results`.
+-- @function Pool:map
+-- @tparam function fn gets an item, its first result counts; closures too
+-- @tparam table|function items an array (`items.n` counts when it is there),
+--   or a function that returns the next item and nil at the end
+-- @treturn table array, `n` items; nil results leave holes
+-- @raise TaskError (`index`, `item`, `original_error`, `traceback`, `pid`);
+--   SerializationError when fn or an item cannot travel
+-- @usage local squares = pool:map(function(x) return x * x end, { 1, 2, 3 })
+function modifiers:map(fn, items)
+  return run_map(self, "map", fn, items)
+end
+
+--- Results in the order in which they are done.
+-- @function Pool:unordered_map
+-- @tparam function fn see @{map}
+-- @tparam table|function items see @{map}
+-- @treturn table array, `n` items
+-- @raise see @{map}
+function modifiers:unordered_map(fn, items)
+  return run_map(self, "unordered_map", fn, items)
+end
+
+-- ---- imap ----
+
+-- Something that calls `fn` when nobody holds it any more.
+local function on_collect(fn)
+  if newproxy then
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = fn
+    return proxy
+  end
+  return setmetatable({}, { __gc = fn, __close = fn })
+end
+
+-- The next outcome of each kind of loop: index, or nil when there is none yet.
+local next_of = {}
+
+function next_of.unordered_imap(job)
+  if job.head >= job.tail then return nil end
+  job.head = job.head + 1
+  local h = job.head
+  local index, value = job.keys[h], job.values[h]
+  job.keys[h], job.values[h] = nil, nil
+  if job.head == job.tail then job.head, job.tail = 0, 0 end
+  return index, value
+end
+
+function next_of.imap(job)
+  local index = job.head + 1
+  local value = job.ready[index]
+  if value == nil and not job.failed[index] then return nil end
+  job.head = index
+  job.ready[index] = nil
+  return index, value
+end
+
+-- An outcome leaves the job: its value, or its error raised at the loop.
+local function deliver(job, index, value)
+  local err = job.failed[index]
+  job.yielded = job.yielded + 1
+  job.failed[index], job.deaths[index] = nil, nil
+  if job.pull then job.items[index] = nil end
+  if err and job.how.on_error == "raise" then raise_where(err, 4) end
+  if err then value = err end
+  if value == nil then value = false end  -- nil would end the loop
+  return value, index
+end
+
+local function open_window(pool, job)
+  local chunk = job:chunk_size(pool.workers)
+  job.limit = job.yielded + pool.workers * math.max(WINDOW, 4 * chunk)
+end
+
+local function end_loop(pool, job, level)
+  engine.remove(pool, job)
+  if job.broken then raise_where(job.broken[1], level + 1) end
+  if job.source_error then raise_where(job.source_error[1], level + 1) end
+end
+
+local function iterate(self, mode, fn, items)
+  local pool, view = pool_and_how(self)
+  local job = start(pool, mode, view, fn, items)
+  local show = shower(job)
+  local take = next_of[mode]
+  local index, value, over
+  job.yielded = 0
+  local sentinel = on_collect(function()
+    if not over and pool.generation == core.generation() then
+      job.cancelled = true
+    end
+  end)
+  local function ready()
+    show()
+    index, value = take(job)
+    return index ~= nil or job:is_finished()
+  end
+  local function next_value()
+    if over then return nil end
+    check_usable(pool, "Pool:" .. mode, 2)
+    open_window(pool, job)
+    index, value = take(job)
+    if index == nil then engine.run(pool, ready, math.huge) end
+    if index ~= nil then return deliver(job, index, value) end
+    over = sentinel ~= nil
+    show(true)
+    end_loop(pool, job, 2)
+    return nil
+  end
+  open_window(pool, job)
+  engine.turn(pool)
+  return next_value, nil, nil, not newproxy and sentinel or nil
+end
+
+--- Loop over the results in the order of the items, lazily: items are read
+-- only a bounded distance ahead, so endless iterators work. A nil result
+-- arrives as false, because nil would end the loop.
+-- An item's error is raised in its place; calling the iterator again goes on
+-- with the next item.
+-- @function Pool:imap
+-- @tparam function fn see @{map}
+-- @tparam table|function items see @{map}
+-- @treturn function iterator: result, number of the item
+-- @raise see @{map}
+-- @usage for line in pool:imap(parse, io.lines "log") do print(line) end
+function modifiers:imap(fn, items)
+  return iterate(self, "imap", fn, items)
+end
+
+--- Loop over the results as they are done; see @{imap}.
+-- @function Pool:unordered_imap
+-- @tparam function fn see @{map}
+-- @tparam table|function items see @{map}
+-- @treturn function iterator: result, number of the item
+-- @raise see @{map}
+function modifiers:unordered_imap(fn, items)
+  return iterate(self, "unordered_imap", fn, items)
+end
+
+for name, method in pairs(modifiers) do Pool[name] = method end
+View.__index = modifiers
+
+return setmetatable(Pool, { __call = new })

@@ -1,0 +1,139 @@
+--- The workers of a pool: starting, replacing, ending them, and what each has
+-- been given.
+-- @module suitkaise.pool.crew
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local worker = require "suitkaise.pool.worker"
+
+local Crew = {}
+Crew.__index = Crew
+
+local DOWN_BYTES = 128 * 1024 -- ring of work to one worker
+local UP_BYTES = 512 * 1024   -- ring of results from it
+
+-- Deaths of one worker after another without a single item done: the machine
+-- cannot keep a worker alive (no memory, a crash while it loads its function).
+local HOPELESS = 5
+
+local function start(slot)
+  local process, message = core.fork(worker.serve, slot.link)
+  if not process then return nil, message end
+  slot.process, slot.pid = process, process:pid()
+  slot.chunks, slot.first, slot.last = {}, 1, 0
+  slot.known, slot.drops = {}, {}
+  slot.waiting = 0
+  return true
+end
+
+local function open_slot()
+  local link, message = core.link(DOWN_BYTES, UP_BYTES)
+  if not link then return nil, message end
+  local slot = { link = link, deaths = 0, items = 0, busy = 0, restarts = 0 }
+  local ok, why = start(slot)
+  if not ok then
+    link:close()
+    return nil, why
+  end
+  return slot
+end
+
+--- Start n workers; raises when the system refuses.
+-- @tparam int n
+-- @tparam int level of the caller for errors
+function Crew.start(n, level)
+  local self = setmetatable({ generation = core.generation() }, Crew)
+  for i = 1, n do
+    local slot, why = open_slot()
+    if not slot then
+      self:kill()
+      errors.raise("Error", {
+        message = "Pool: cannot start worker " .. i .. " of " .. n .. ": "
+          .. why,
+      }, level + 1)
+    end
+    self[i] = slot
+  end
+  self:list()
+  return self
+end
+
+--- What to wait for: kept as arrays, because waits are frequent.
+function Crew:list()
+  self.links, self.processes = {}, {}
+  for _, slot in ipairs(self) do
+    if slot.process then
+      self.links[#self.links + 1] = slot.link
+      self.processes[#self.processes + 1] = slot.process
+    end
+  end
+end
+
+--- A new worker in the place of one that has ended.
+-- @return true, or nil and why not
+function Crew:replace(slot)
+  slot.process:close()
+  slot.process = nil
+  slot.link:reset()
+  slot.deaths = slot.deaths + 1
+  slot.restarts = slot.restarts + 1
+  local ok, why
+  if slot.deaths < HOPELESS then
+    ok, why = start(slot)
+  else
+    why = slot.deaths .. " workers died one after the other"
+  end
+  self:list()
+  return ok, why
+end
+
+-- ---- the end ----
+
+local function ended(slot)
+  return not slot.process or select(3, slot.process:poll())
+end
+
+local function drain(slot)
+  while slot.link:peek() do slot.link:take() end
+end
+
+-- Ask a worker to end; false while its lane is full.
+local function ask_to_quit(slot)
+  if slot.quitting or not slot.process then return true end
+  slot.quitting = slot.link:flush() and slot.link:put("quit", 0)
+  return slot.quitting
+end
+
+--- Let the workers end on their own, at most `timeout` seconds; kill those
+-- that do not, and at once those that are stopped.
+function Crew:finish(timeout)
+  local deadline = core.now() + timeout
+  repeat
+    local left = {}
+    for _, slot in ipairs(self) do
+      ask_to_quit(slot)
+      drain(slot)
+      if not ended(slot) then
+        if slot.process:stopped() then
+          slot.process:kill()
+        end
+        left[#left + 1] = slot.process
+      end
+    end
+    if left[1] then core.wait(self.links, left, "eager", 0.02) end
+  until not left[1] or core.now() >= deadline
+  self:kill()
+end
+
+--- End every worker now.
+function Crew:kill()
+  for _, slot in ipairs(self) do
+    if slot.process then slot.process:close() end
+    slot.link:close()
+    slot.process = nil
+  end
+  for i = #self, 1, -1 do self[i] = nil end
+  self:list()
+end
+
+return Crew

@@ -1,0 +1,422 @@
+--- The owner's side of a pool: hands items out, takes results in, moves work
+-- from the busy to the idle and makes up for workers that die.
+--
+-- A worker has two or more messages ("chunks") of items in its lane, so that
+-- it never waits for the owner. It claims item by item; what it has not begun
+-- the owner can take back (work stealing over index ranges, as in
+-- Chase and Lev, "Dynamic Circular Work-Stealing Deque", 2005, with one
+-- thief), and after a death the claim says which item it was doing.
+-- @module suitkaise.pool.engine
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+
+local engine = {}
+
+local AHEAD_SECONDS = 2e-3 -- work that a worker has before it
+local AHEAD_CHUNKS = 2     -- at least so many messages
+local MAX_CHUNKS = 512     -- at most so many
+local STEAL_SECONDS = 5e-5 -- less work than that is not worth moving
+local LAZY_SECONDS = 1e-3  -- a wait that lets results gather first
+local SLICE_SECONDS = 0.05 -- longest sleep: a lost wake-up costs no more
+local DEATH_ROUNDS = 64    -- look for deaths that often when there is no rest
+
+-- ---- a worker's chunks: a queue of { job, first, n, done, pos } ----
+
+local function push_chunk(slot, chunk)
+  slot.last = slot.last + 1
+  slot.chunks[slot.last] = chunk
+  slot.waiting = slot.waiting + chunk.n
+end
+
+local function drop_finished(slot)
+  local chunk = slot.chunks[slot.first]
+  while chunk and chunk.done >= chunk.n do
+    slot.chunks[slot.first] = nil
+    slot.first = slot.first + 1
+    chunk = slot.chunks[slot.first]
+  end
+end
+
+-- Results come in the order in which the items were claimed.
+local function count_done(slot, n)
+  slot.waiting = slot.waiting - n
+  slot.deaths = 0
+  while n > 0 do
+    local chunk = slot.chunks[slot.first]
+    local d = math.min(n, chunk.n - chunk.done)
+    chunk.done = chunk.done + d
+    n = n - d
+    drop_finished(slot)
+  end
+end
+
+-- Take back what the worker has not begun of a chunk, but for `keep` items.
+local function revoke(slot, chunk, keep)
+  if not chunk.pos then return 0 end
+  local n, from = slot.link:revoke(chunk.pos, keep)
+  if n == 0 then return 0 end
+  chunk.n = chunk.n - n
+  slot.waiting = slot.waiting - n
+  chunk.job:give_back(chunk.first + from, chunk.first + from + n - 1)
+  drop_finished(slot)
+  local last = slot.chunks[slot.last]
+  if last and last.done >= last.n then
+    slot.chunks[slot.last] = nil
+    slot.last = slot.last - 1
+  end
+  return n
+end
+
+-- ---- giving out ----
+
+-- Send a range; -> how many of it, and where. An item that cannot be
+-- serialized ends its job; then nothing of the range was sent.
+local function put(slot, job, i, j)
+  local ok, n, pos = pcall(slot.link.put_work, slot.link, job.id, job.items,
+                           i, j)
+  if ok then return n, pos end
+  slot.link:abort()
+  if j > i then return put(slot, job, i, i) end
+  job:break_off(errors.new("SerializationError", {
+    message = "items[" .. i .. "] cannot be sent to a worker",
+    index = i, original_error = n,
+  }))
+  return 0
+end
+
+-- Finish a message that was longer than its lane had room for.
+local function flush(slot)
+  local done, pos = slot.link:flush()
+  if pos and slot.unplaced then
+    slot.unplaced.pos = pos
+    slot.unplaced = nil
+  end
+  return done
+end
+
+local function introduce(slot, job)
+  if not slot.known[job.id] then
+    if not slot.link:put("job", job.id, job.bytes) then return false end
+    slot.known[job.id] = true
+  end
+  return flush(slot)
+end
+
+-- One chunk of a job for a worker; false when there is no work or no room.
+local function give(pool, slot, job)
+  if not job:has_work() or not introduce(slot, job) then return false end
+  local i, j = job:take_range(job:chunk_size(#pool.crew))
+  if not i then return false end
+  local n, pos = put(slot, job, i, j)
+  job:give_back(i + n, j)
+  if n == 0 then return false end
+  local chunk = { job = job, first = i, n = n, done = 0, pos = pos }
+  push_chunk(slot, chunk)
+  if not pos then slot.unplaced = chunk end
+  return pos ~= nil
+end
+
+local function wants_more(slot, job)
+  local chunks = slot.last - slot.first + 1
+  if chunks < AHEAD_CHUNKS then return true end
+  if chunks >= MAX_CHUNKS then return false end
+  return job.mean ~= nil and slot.waiting * job.mean < AHEAD_SECONDS
+end
+
+local function send_drops(slot)
+  while slot.drops[1] and slot.link:put("drop", slot.drops[1]) do
+    table.remove(slot.drops, 1)
+  end
+end
+
+-- One chunk for a worker that wants one.
+local function fill(pool, slot)
+  if not flush(slot) then return false end
+  send_drops(slot)
+  for _, job in ipairs(pool.jobs) do
+    if wants_more(slot, job) and give(pool, slot, job) then return true end
+  end
+  return false
+end
+
+-- A chunk for each worker in turn, until none can take another one.
+local function fill_all(pool)
+  local given
+  repeat
+    given = false
+    for _, slot in ipairs(pool.crew) do
+      if slot.process and fill(pool, slot) then given = true end
+    end
+  until not given
+end
+
+-- ---- taking in ----
+
+local function learn(slot, job)
+  local items, busy = slot.link:stats()
+  job:learn(items - slot.items, busy - slot.busy)
+  slot.items, slot.busy = items, busy
+end
+
+-- Results of a job; one that cannot be rebuilt here is an error of its item.
+local function collect(slot, job, link)
+  local n, why = job:collect(link)
+  if not why then return n end
+  local _, _, index = link:peek()
+  link:take()
+  job:fail(index, job:task_error(index, { error = why, pid = slot.pid }))
+  return n + 1
+end
+
+-- A job that nobody wants any more stays known until its last item is back.
+local function forget(pool, job)
+  pool.by_id[job.id] = nil
+  for _, slot in ipairs(pool.crew) do
+    if slot.known and slot.known[job.id] then
+      slot.known[job.id] = nil
+      slot.drops[#slot.drops + 1] = job.id
+    end
+  end
+end
+
+-- Everything that the worker has sent; -> how many outcomes.
+local function take_in(pool, slot)
+  local link, total = slot.link, 0
+  local kind, id, index = link:peek()
+  while kind do
+    local job = pool.by_id[id]
+    local n
+    if kind == "done" then
+      n = collect(slot, job, link)
+      learn(slot, job)
+    else
+      n = 1
+      job:fail(index, job:task_error(index, link:take_value()))
+    end
+    count_done(slot, n)
+    if job.removed and job.sent == 0 then forget(pool, job) end
+    total = total + n
+    kind, id, index = link:peek()
+  end
+  return total
+end
+
+-- ---- stealing ----
+
+local function most_loaded(pool, idle)
+  local best
+  for _, slot in ipairs(pool.crew) do
+    if slot ~= idle and slot.process
+       and (not best or slot.waiting > best.waiting) then
+      best = slot
+    end
+  end
+  return best
+end
+
+-- Take work for an idle worker from the end of the longest queue: a whole
+-- chunk when it is not the one that is being done, else half of its rest.
+local function steal(pool, idle)
+  local victim = most_loaded(pool, idle)
+  local chunk = victim and victim.chunks[victim.last]
+  if not chunk or chunk.n - chunk.done < 1 then return false end
+  local left = chunk.n - chunk.done
+  if left * (chunk.job.mean or 1) < STEAL_SECONDS then return false end
+  local keep = victim.last > victim.first and 0 or math.floor((left - 1) / 2)
+  return revoke(victim, chunk, keep) > 0
+end
+
+-- ---- deaths ----
+
+local function died_error(slot, code, signal)
+  local how = signal and "was killed by " .. core.signal_name(signal)
+    or code and "ended with exit code " .. code
+    or "ended; its exit status was taken by the program"
+  return errors.new("WorkerDiedError", {
+    message = "worker " .. slot.pid .. " " .. how,
+    pid = slot.pid, signal = signal, exit_code = code,
+  })
+end
+
+-- The first item of a chunk that has no result, if the worker had begun it.
+local function interrupted(slot, chunk)
+  local taken = chunk.pos and slot.link:claimed(chunk.pos) or 0
+  return taken > chunk.done
+end
+
+-- The item that a worker was doing when it died is tried again or fails;
+-- everything else that it had goes back.
+local function settle(pool, slot, why)
+  for c = slot.first, slot.last do
+    local chunk = slot.chunks[c]
+    local job, first = chunk.job, chunk.first + chunk.done
+    if interrupted(slot, chunk) then
+      local deaths = (job.deaths[first] or 0) + 1
+      job.deaths[first] = deaths
+      if deaths > job.how.retries or slot.late or job.cancelled then
+        job:fail(first, job:task_error(first, { error = why, pid = slot.pid }))
+      else
+        job:give_back(first, first)
+      end
+      first = first + 1
+    end
+    job:give_back(first, chunk.first + chunk.n - 1)
+    if job.removed and job.sent == 0 then forget(pool, job) end
+  end
+end
+
+-- No worker can be kept alive: nothing that is left can be done.
+local function give_up(pool, why)
+  for _, job in ipairs(pool.jobs) do
+    job:break_off(errors.new("WorkerDiedError", {
+      message = "no worker can be kept alive: " .. why,
+    }))
+  end
+end
+
+local function bury(pool, slot, code, signal)
+  take_in(pool, slot)
+  local why = slot.late or died_error(slot, code, signal)
+  settle(pool, slot, why)
+  slot.late, slot.unplaced = nil, nil
+  local ok, trouble = pool.crew:replace(slot)
+  if not ok and not pool.crew.processes[1] then give_up(pool, trouble) end
+end
+
+local function look_for_deaths(pool)
+  local found = false
+  for _, slot in ipairs(pool.crew) do
+    if slot.process then
+      local code, signal, ended = slot.process:poll()
+      if ended then
+        bury(pool, slot, code, signal)
+        found = true
+      end
+    end
+  end
+  return found
+end
+
+-- ---- time limits ----
+
+local function timeout_error(limit)
+  return errors.new("ResultTimeoutError", {
+    message = "no result within " .. limit .. " s", timeout = limit,
+  })
+end
+
+-- Kill the workers whose item has had its time; -> when the next one's ends.
+local function enforce_limits(pool, now)
+  local soonest = math.huge
+  for _, slot in ipairs(pool.crew) do
+    local chunk = slot.process and slot.chunks[slot.first]
+    local limit = chunk and chunk.job.how.item_timeout
+    if limit then
+      local _, _, since = slot.link:stats()
+      local ends = since and since + limit or now + limit
+      if now >= ends and not slot.late then
+        slot.late = timeout_error(limit)
+        slot.process:kill()
+      end
+      soonest = math.min(soonest, ends)
+    end
+  end
+  return soonest
+end
+
+-- ---- the loop ----
+
+--- One round: everything that can be done without waiting.
+-- @return true when something came in
+function engine.turn(pool)
+  local outcomes = 0
+  for _, slot in ipairs(pool.crew) do
+    if slot.process then outcomes = outcomes + take_in(pool, slot) end
+  end
+  fill_all(pool)
+  for _, slot in ipairs(pool.crew) do
+    if slot.process and slot.last < slot.first and steal(pool, slot) then
+      fill(pool, slot)
+    end
+  end
+  return outcomes > 0
+end
+
+-- Sleep until something happens, the deadline at the latest; -> was it lazy
+-- and in vain?
+local function sleep(pool, lazy, now, deadline)
+  local ends = math.min(deadline, enforce_limits(pool, now))
+  local longest = lazy and LAZY_SECONDS or SLICE_SECONDS
+  return core.wait(pool.crew.links, pool.crew.processes,
+                   lazy and "lazy" or "eager",
+                   math.max(0, math.min(ends - now, longest)))
+end
+
+--- Work until `ready()` is true: true, or false when the time is up.
+-- Interpreted, so that the debug hook of a host's Ctrl-C gets through.
+-- @tparam table pool
+-- @tparam function ready
+-- @tparam number deadline in seconds of core.now
+function engine.run(pool, ready, deadline)
+  local lazy, rounds = true, 0
+  while not ready() do
+    local came = engine.turn(pool)
+    local now = core.now()
+    rounds = rounds + 1
+    if not came or rounds % DEATH_ROUNDS == 0 then
+      came = look_for_deaths(pool) or came
+    end
+    if now >= deadline then return ready() end
+    if came then
+      lazy = true
+    elseif not ready() then
+      lazy = sleep(pool, lazy, now, deadline)
+    end
+  end
+  return true
+end
+
+if jit then jit.off(engine.run) end
+
+-- ---- jobs ----
+
+--- Let a job begin.
+function engine.add(pool, job)
+  pool.jobs[#pool.jobs + 1] = job
+  pool.by_id[job.id] = job
+end
+
+--- End a job, finished or not: what was not begun is taken back.
+function engine.remove(pool, job)
+  job.cancelled, job.removed = true, true
+  for i, other in ipairs(pool.jobs) do
+    if other == job then table.remove(pool.jobs, i) break end
+  end
+  for _, slot in ipairs(pool.crew) do
+    for c = slot.process and slot.last or 0, slot.first or 1, -1 do
+      local chunk = slot.chunks[c]
+      if chunk and chunk.job == job then revoke(slot, chunk, 0) end
+    end
+  end
+  if job.sent == 0 then forget(pool, job) end
+end
+
+--- Kill and replace the workers that are busy with a job.
+function engine.break_workers(pool, job, why)
+  for _, slot in ipairs(pool.crew) do
+    local chunk = slot.process and slot.chunks[slot.first]
+    if chunk and chunk.job == job then
+      slot.late = why
+      slot.process:kill()
+    end
+  end
+  while job.sent > 0 and pool.crew.processes[1] do
+    if not look_for_deaths(pool) then
+      core.wait(pool.crew.links, pool.crew.processes, "eager", SLICE_SECONDS)
+      engine.turn(pool)
+    end
+  end
+end
+
+return engine

@@ -1,0 +1,201 @@
+--- A job: one call of map or one loop of imap. Knows its items, which of them
+-- are to be sent, and what has come back.
+-- @module suitkaise.pool.job
+
+local errors = require "suitkaise.errors"
+
+local Job = {}
+Job.__index = Job
+
+local MAX_CHUNK = 4096      -- items that travel in one message
+local CHUNK_SECONDS = 5e-4  -- how long a chunk is meant to take
+local GROWTH = 8            -- a chunk is at most so many times the last one
+
+-- ---- items ----
+
+local function array_length(items)
+  local n = rawget(items, "n")
+  if type(n) == "number" and n >= 0 and n % 1 == 0 then return n end
+  return #items
+end
+
+--- Make a job.
+-- @tparam int id
+-- @tparam table|function items an array or an iterator
+-- @tparam table how `fn`, `star`, `chunk`, `retries`, `timeout`, `mode`:
+--   "map", "unordered_map", "imap" or "unordered_imap"
+function Job.new(id, items, how)
+  local self = setmetatable({
+    id = id, how = how, mode = how.mode,
+    next = 1,           -- the first item that was never sent
+    returned = {},      -- { first, last } ranges to be sent again
+    sent = 0,           -- items in a worker's hands
+    done = 0,           -- items with a result or an error
+    chunk = 1,
+    deaths = {},        -- item -> workers that it cost
+    keys = {}, values = {}, head = 0, tail = 0, -- what came back, in order
+    failed = {},        -- item -> its error
+    ready = {},         -- imap: item -> result, until its turn
+  }, Job)
+  if type(items) == "table" then
+    self.items, self.total = items, array_length(items)
+  else
+    self.items, self.pull, self.pulled = {}, items, 0
+  end
+  return self
+end
+
+-- Take items from the iterator until there is one of that number; false at
+-- its end. An error of the iterator ends it too, and is kept for the
+-- consumer. An iterator that itself uses the pool finds it as it was.
+local function pull_to(self, index)
+  while not self.total and not self.pulling and self.pulled < index do
+    self.pulling = true
+    local ok, item = pcall(self.pull)
+    self.pulling = false
+    if not ok then self.source_error, item = { item }, nil end
+    if item == nil then
+      self.total = self.pulled
+    else
+      self.pulled = self.pulled + 1
+      self.items[self.pulled] = item
+    end
+  end
+  return index <= (self.pulled or self.total)
+end
+
+--- How many items a message should hold now.
+function Job:chunk_size(workers)
+  if self.how.chunk ~= "auto" then return self.how.chunk end
+  local size = self.chunk
+  if self.total then
+    -- towards the end smaller ones, so that all workers finish together
+    local left = self.total - self.next + 1
+    size = math.min(size, math.max(1, math.ceil(left / (2 * workers))))
+  end
+  return size
+end
+
+--- Learn from items that took `seconds` in all.
+function Job:learn(items, seconds)
+  if items <= 0 then return end
+  local mean = seconds / items
+  self.mean = self.mean and 0.5 * (self.mean + mean) or mean
+  local size = math.floor(CHUNK_SECONDS / math.max(self.mean, 1e-8))
+  self.chunk = math.max(1, math.min(size, self.chunk * GROWTH,
+                                    self.how.max_chunk or MAX_CHUNK))
+end
+
+-- A range that was sent before, or nil.
+local function take_returned(self, n)
+  local back = self.returned[#self.returned]
+  if not back then return nil end
+  local first, last = back[1], math.min(back[2], back[1] + n - 1)
+  back[1] = last + 1
+  if back[1] > back[2] then self.returned[#self.returned] = nil end
+  return first, last
+end
+
+local function take_new(self, n)
+  local last = self.next + n - 1
+  if self.limit then last = math.min(last, self.limit) end
+  pull_to(self, last)
+  last = math.min(last, self.pulled or self.total)
+  local first = self.next
+  if last < first then return nil end
+  self.next = last + 1
+  return first, last
+end
+
+--- The next range of at most `n` items to send, or nil. It counts as sent.
+function Job:take_range(n)
+  if self.cancelled then return nil end
+  local first, last = take_returned(self, n)
+  if not first then first, last = take_new(self, n) end
+  if first then self.sent = self.sent + (last - first + 1) end
+  return first, last
+end
+
+--- Items first .. last were not begun after all: send them again.
+function Job:give_back(first, last)
+  if last < first then return end
+  self.sent = self.sent - (last - first + 1)
+  if not self.cancelled then
+    self.returned[#self.returned + 1] = { first, last }
+  end
+end
+
+--- Is there anything that take_range would return?
+function Job:has_work()
+  if self.cancelled then return false end
+  if self.returned[1] then return true end
+  if self.limit and self.next > self.limit then return false end
+  return pull_to(self, self.next)
+end
+
+--- Is there nothing more to wait for?
+function Job:is_finished()
+  return self.broken ~= nil or self.total ~= nil and self.done >= self.total
+end
+
+--- Stop because of an error that is not one item's: the consumer raises it.
+function Job:break_off(err)
+  self.broken = self.broken or { err }
+  self.cancelled = true
+end
+
+-- ---- results ----
+
+--- Take what a link has for this job.
+-- @return how many results, and the error of one that cannot be rebuilt here:
+--   it is the link's next message then
+function Job:collect(link)
+  local keys, at = self.keys, self.tail
+  if self.mode == "map" then keys, at = nil, 0 end
+  local ok, n = pcall(link.collect, link, self.id, self.values, keys, at)
+  local why
+  if not ok then n, why = link:collected(), n end
+  if keys then self.tail = at + n end
+  if self.mode == "imap" then self:place(n) end
+  self.sent = self.sent - n
+  self.done = self.done + n
+  return n, why
+end
+
+-- imap: from the order of arrival to the place of the item.
+function Job:place(n)
+  local keys, values, ready = self.keys, self.values, self.ready
+  for i = self.tail - n + 1, self.tail do
+    local value = values[i]
+    if value == nil then value = false end
+    ready[keys[i]] = value
+    keys[i], values[i] = nil, nil
+  end
+  self.tail = self.tail - n
+end
+
+--- An item ended in an error.
+function Job:fail(index, err)
+  self.sent = self.sent - 1
+  self.done = self.done + 1
+  self.failed[index] = err
+  self.first_failed = math.min(self.first_failed or index, index)
+  if self.mode == "map" then
+    if self.how.on_error == "collect" then self.values[index] = err end
+  elseif self.mode ~= "imap" then
+    self.tail = self.tail + 1
+    self.keys[self.tail], self.values[self.tail] = index, err
+  end
+end
+
+--- The error for an item: what fn raised, or what happened to its worker.
+function Job:task_error(index, details)
+  local item = self.items[index]
+  return errors.new("TaskError", {
+    message = "item " .. index .. " (" .. errors.show(item) .. ") failed",
+    index = index, item = item, original_error = details.error,
+    traceback = details.traceback, pid = details.pid,
+  })
+end
+
+return Job
