@@ -22,7 +22,7 @@ include mk/install.mk
 .PHONY: help demo doc clean
 
 help:
-	@sed 's/^  *$$//' tools/help.txt
+	@cat tools/help.txt
 
 demo:
 	@tools/setup demo
