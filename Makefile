@@ -10,6 +10,11 @@ CFLAGS ?= -O2
 AR ?= ar
 LUAS := luajit lua5.1 lua5.3 lua5.4
 
+# For a build inside another target: as many jobs as cores, or as told.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell getconf \
+  _NPROCESSORS_ONLN))
+BUILD_FIRST = @$(MAKE) --no-print-directory $(JOBS)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -26,7 +31,7 @@ help:
 
 demo:
 	@tools/setup demo
-	@$(MAKE) --no-print-directory luajit
+	$(BUILD_FIRST) luajit
 	@tools/with-lua luajit $(BUILD) examples/codestats.lua "$(DIR)"
 
 # The public modules are the files at the top; folders hold private parts.

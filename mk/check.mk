@@ -8,12 +8,12 @@ TEST_LUAS := $(sort $(filter $(LUAS),$(SUITES:luajit-joff=luajit)))
 
 test:
 	@tools/setup test $(TEST_LUAS)
-	@$(MAKE) --no-print-directory $(TEST_LUAS) $(filter ctests,$(SUITES:c=ctests))
+	$(BUILD_FIRST) $(TEST_LUAS) $(filter ctests,$(SUITES:c=ctests))
 	@tools/run-tests "$(BUILD)" $(SUITES)
 
 stress:
 	@tools/setup stress $(TEST_LUAS)
-	@$(MAKE) --no-print-directory $(TEST_LUAS) ctests
+	$(BUILD_FIRST) $(TEST_LUAS) ctests
 	@tools/run-stress "$(BUILD)" $(ROUNDS) $(SUITES)
 
 model:
