@@ -124,6 +124,24 @@ local function position(level)
   return info.short_src .. ":" .. info.currentline
 end
 
+local LIBRARY = getinfo(1, "S").source:match "^(.*)errors%.lua$"
+
+-- The innermost function that is not of this library: whoever called it,
+-- through however many of its functions.
+local function caller()
+  local level = 3
+  local info = getinfo(level, "Sl")
+  while info do
+    if info.currentline > 0
+       and info.source:sub(1, #LIBRARY) ~= LIBRARY then
+      return info.short_src .. ":" .. info.currentline
+    end
+    level = level + 1
+    info = getinfo(level, "Sl")
+  end
+  return nil
+end
+
 local function find_class(class, level)
   local found = type(class) == "table" and class or classes[class]
   if not is(setmetatable({}, found), classes.Error) then
@@ -149,8 +167,8 @@ end
 -- `error` would put in front of a message: the tostring shows it there.
 -- @tparam string|table class a class or its name
 -- @tparam table|string fields see @{new}
--- @tparam[opt=1] int level 1: where raise is called; 2: the caller of that
---   function; 0: nowhere
+-- @tparam[opt=1] int|string level 1: where raise is called; 2: the caller of
+--   that function; 0: nowhere; "caller": whoever called the library
 -- @raise the error
 -- @usage errors.raise("QueueFullError", "pipe: 300 messages wait", 2)
 function errors.raise(class, fields, level)
@@ -158,7 +176,13 @@ function errors.raise(class, fields, level)
   local e = setmetatable(
     type(fields) == "table" and fields or { message = fields },
     find_class(class, 2))
-  if e.where == nil and level > 0 then e.where = position(level + 1) end
+  if e.where == nil then
+    if level == "caller" then
+      e.where = caller()
+    elseif level > 0 then
+      e.where = position(level + 1)
+    end
+  end
   error(e, 0)
 end
 
@@ -179,7 +203,7 @@ function errors.argument(fname, argument, value, expected, level)
     message = fname .. ": " .. name .. " must be " .. expected .. ", got "
       .. errors.show(value),
     argument = argument,
-  }, (level or 2) + 1)
+  }, level == "caller" and level or (level or 2) + 1)
 end
 
 --- Add a class.

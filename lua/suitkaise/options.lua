@@ -150,7 +150,8 @@ end
 -- @tparam string owner whose options: "Pool"
 -- @tparam ?table given nil is the same as an empty table
 -- @tparam table spec
--- @tparam[opt=2] int level as for `error`: 1 is the function that calls this
+-- @tparam[opt=2] int|string level as for `error`: 1 is the function that
+--   calls this; "caller" is whoever called the library
 -- @treturn table a new table
 -- @raise ArgumentError (`argument`) that names the option, its value and what
 --   was expected; for an unknown option, the nearest one
@@ -159,7 +160,7 @@ end
 --   on_error = { values = { "raise", "collect" }, default = "raise" },
 -- })
 function options.check(owner, given, spec, level)
-  level = (level or 2) + 1
+  level = level == "caller" and level or (level or 2) + 1
   if given ~= nil and type(given) ~= "table" then
     errors.argument(owner, "options", given, "a table", level)
   end

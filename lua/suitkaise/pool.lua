@@ -47,31 +47,31 @@ local SPEC = {
 -- @treturn Pool
 -- @raise ArgumentError; Error when the system has no more processes or memory
 local function new(_, opts)
-  local checked = options.check("Pool", opts, SPEC, 2)
+  local checked = options.check("Pool", opts, SPEC, "caller")
   local workers = checked.workers or core.cpu_count()
   if workers > MAX_WORKERS then
     errors.argument("Pool", "workers", workers,
-                    "a whole number of at most " .. MAX_WORKERS, 2)
+                    "a whole number of at most " .. MAX_WORKERS, "caller")
   end
   local self = setmetatable({
     workers = workers, options = checked,
     jobs = {}, by_id = {}, job_ids = 0,
     generation = core.generation(),
   }, Pool)
-  self.crew = Crew.start(workers, 2)
+  self.crew = Crew.start(workers)
   return self
 end
 
-local function check_usable(self, name, level)
+local function check_usable(self, name)
   if self.generation ~= core.generation() then
     errors.raise("ClosedError", {
       message = name .. ": this pool belongs to another process, which made "
         .. "it before it forked this one; make a pool here",
-    }, level + 1)
+    }, "caller")
   end
   if self.is_closed then
     errors.raise("ClosedError", { message = name .. ": the pool is closed" },
-                 level + 1)
+                 "caller")
   end
 end
 
@@ -96,10 +96,10 @@ end
 function Pool:close(timeout)
   if timeout ~= nil and not is_seconds(timeout) then
     errors.argument("Pool:close", "timeout", timeout,
-                    "a number of seconds of at least 0")
+                    "a number of seconds of at least 0", "caller")
   end
   if self.is_closed then return end
-  check_usable(self, "Pool:close", 2)
+  check_usable(self, "Pool:close")
   end_jobs(self, "the pool was closed")
   self.is_closed = true
   self.crew:finish(timeout or CLOSE_SECONDS)
@@ -108,7 +108,7 @@ end
 --- Kill the workers at once.
 function Pool:terminate()
   if self.is_closed then return end
-  check_usable(self, "Pool:terminate", 2)
+  check_usable(self, "Pool:terminate")
   end_jobs(self, "the pool was terminated")
   self.is_closed = true
   self.crew:kill()
@@ -169,7 +169,8 @@ end
 function modifiers:progress(show)
   if show == nil then show = true end
   if type(show) ~= "boolean" and type(show) ~= "function" then
-    errors.argument("Pool:progress", "show", show, "true or a function")
+    errors.argument("Pool:progress", "show", show, "true or a function",
+                    "caller")
   end
   return view_of(self, "progress", show)
 end
@@ -183,7 +184,7 @@ end
 function modifiers:timeout(seconds)
   if not is_seconds(seconds) or seconds == 0 then
     errors.argument("Pool:timeout", "seconds", seconds,
-                    "a number of seconds above 0")
+                    "a number of seconds above 0", "caller")
   end
   return view_of(self, "timeout", seconds)
 end
@@ -197,12 +198,13 @@ local function is_callable(fn)
 end
 
 local function check_call(self, name, fn, items)
-  check_usable(self, name, 3)
+  check_usable(self, name)
   if not is_callable(fn) then
-    errors.argument(name, "fn", fn, "a function", 3)
+    errors.argument(name, "fn", fn, "a function", "caller")
   end
   if type(items) ~= "table" and not is_callable(items) then
-    errors.argument(name, "items", items, "an array or an iterator", 3)
+    errors.argument(name, "items", items, "an array or an iterator",
+                    "caller")
   end
 end
 
@@ -224,7 +226,7 @@ local function start(self, mode, view, fn, items)
     errors.raise("SerializationError", {
       message = name .. ": fn cannot be sent to a worker",
       original_error = bytes,
-    }, 3)
+    }, "caller")
   end
   self.job_ids = self.job_ids + 1
   local job = Job.new(self.job_ids, items, how)
@@ -251,25 +253,30 @@ local function shower(job)
   end
 end
 
-local function raise_where(err, level)
-  if type(err) == "table" and errors.is(err, "Error") then
-    errors.raise(getmetatable(err), err, level + 1)
+-- Raise any value at the caller's line: an error of ours learns it there.
+local function raise(err)
+  if errors.is(err, "Error") then
+    errors.raise(getmetatable(err), err, "caller")
   end
   error(err, 0)
 end
 
+local function raise_whole(job)
+  local trouble = job.broken or job.source_error
+  if trouble then raise(trouble[1]) end
+end
+
 -- ---- map ----
 
-local function finish_map(self, job, level)
+local function finish_map(self, job)
   engine.remove(self, job)
-  if job.broken then raise_where(job.broken[1], level + 1) end
-  if job.source_error then raise_where(job.source_error[1], level + 1) end
+  raise_whole(job)
   local results = job.values
   results.n = job.total
   if job.first_failed and job.how.on_error == "raise" then
     local err = job.failed[job.first_failed]
     err.results = results
-    raise_where(err, level + 1)
+    raise(err)
   end
   return results
 end
@@ -284,7 +291,7 @@ local function run_map(self, mode, fn, items)
     return job:is_finished()
   end, deadline)
   show(true)
-  if done then return finish_map(pool, job, 3) end
+  if done then return finish_map(pool, job) end
   local late = errors.new("ResultTimeoutError", {
     message = string.format("Pool:%s: %s of %s items done within %g s", mode,
                             job.done, job.total or "unknown", view.timeout),
@@ -292,7 +299,7 @@ local function run_map(self, mode, fn, items)
   })
   engine.remove(pool, job)
   engine.break_workers(pool, job, late)
-  raise_where(late, 3)
+  raise(late)
 end
 
 --- Results in the order of the items.
@@ -360,7 +367,7 @@ local function deliver(job, index, value)
   job.yielded = job.yielded + 1
   job.failed[index], job.deaths[index] = nil, nil
   if job.pull then job.items[index] = nil end
-  if err and job.how.on_error == "raise" then raise_where(err, 4) end
+  if err and job.how.on_error == "raise" then raise(err) end
   if err then value = err end
   if value == nil then value = false end  -- nil would end the loop
   return value, index
@@ -369,12 +376,6 @@ end
 local function open_window(pool, job)
   local chunk = job:chunk_size(pool.workers)
   job.limit = job.yielded + pool.workers * math.max(WINDOW, 4 * chunk)
-end
-
-local function end_loop(pool, job, level)
-  engine.remove(pool, job)
-  if job.broken then raise_where(job.broken[1], level + 1) end
-  if job.source_error then raise_where(job.source_error[1], level + 1) end
 end
 
 local function iterate(self, mode, fn, items)
@@ -396,14 +397,15 @@ local function iterate(self, mode, fn, items)
   end
   local function next_value()
     if over then return nil end
-    check_usable(pool, "Pool:" .. mode, 2)
+    check_usable(pool, "Pool:" .. mode)
     open_window(pool, job)
     index, value = take(job)
     if index == nil then engine.run(pool, ready, math.huge) end
     if index ~= nil then return deliver(job, index, value) end
     over = sentinel ~= nil
     show(true)
-    end_loop(pool, job, 2)
+    engine.remove(pool, job)
+    raise_whole(job)
     return nil
   end
   open_window(pool, job)

@@ -22,6 +22,7 @@ struct last_word {
 };
 
 #define TOLD 0x100u
+#define LAST_SIGNAL 31  /* real-time signals are for those who know them */
 
 struct sk_process {
   pid_t pid;
@@ -104,7 +105,7 @@ static void reset_signals (void) {
   struct sigaction act;
   sigset_t none;
   int s;
-  for (s = 1; s < NSIG; s++) {
+  for (s = 1; s <= LAST_SIGNAL; s++) {
     if (s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL ||
         s == SIGTRAP || s == SIGABRT || s == SIGSYS)
       continue;

@@ -37,7 +37,7 @@ static void append_item (lua_State *L, lsk_buffer *b, int index) {
   memcpy(b->data + at, &size, sizeof size);
 }
 
-/* put_work(job, items, i, j) -> how many of items[i..j] were sent (0 when
+/* put_work(job, items, i, j) -> (the child is not woken) how many of items[i..j] were sent (0 when
 ** there is no room now), where the message is, or nil when link:flush has to
 ** send the rest of it. An error in between leaves the link to link:abort. */
 static int link_put_work (lua_State *L) {
@@ -75,8 +75,13 @@ static int link_put_work (lua_State *L) {
   lua_pushinteger(L, (lua_Integer)h.n);
   if (rc) lua_pushnil(L);
   else lua_pushnumber(L, (lua_Number)pos);
-  sk_lane_ring(k->out, SK_LAZY);
   return 2;
+}
+
+/* ring(): wake the child, after a round of put_work */
+static int link_ring (lua_State *L) {
+  sk_lane_ring(lsk_checklink(L, 1)->out, SK_LAZY);
+  return 0;
 }
 
 /* put(kind, job, bytes) -> true, or false when there is no room now */
@@ -381,6 +386,7 @@ static int link_run (lua_State *L) {
 
 const luaL_Reg lsk_work_methods[] = {
   { "put_work", link_put_work },
+  { "ring", link_ring },
   { "put", link_put },
   { "flush", link_flush },
   { "abort", link_abort },

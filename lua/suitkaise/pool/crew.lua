@@ -9,8 +9,8 @@ local worker = require "suitkaise.pool.worker"
 local Crew = {}
 Crew.__index = Crew
 
-local DOWN_BYTES = 128 * 1024 -- ring of work to one worker
-local UP_BYTES = 512 * 1024   -- ring of results from it
+local DOWN_BYTES = 64 * 1024 -- ring of work to one worker
+local UP_BYTES = 256 * 1024  -- ring of results from it
 
 -- Deaths of one worker after another without a single item done: the machine
 -- cannot keep a worker alive (no memory, a crash while it loads its function).
@@ -40,8 +40,7 @@ end
 
 --- Start n workers; raises when the system refuses.
 -- @tparam int n
--- @tparam int level of the caller for errors
-function Crew.start(n, level)
+function Crew.start(n)
   local self = setmetatable({ generation = core.generation() }, Crew)
   for i = 1, n do
     local slot, why = open_slot()
@@ -50,7 +49,7 @@ function Crew.start(n, level)
       errors.raise("Error", {
         message = "Pool: cannot start worker " .. i .. " of " .. n .. ": "
           .. why,
-      }, level + 1)
+      }, "caller")
     end
     self[i] = slot
   end
@@ -104,24 +103,26 @@ local function ask_to_quit(slot)
   return slot.quitting
 end
 
+local PATIENCE = 0.05 -- seconds before it is asked whether one is stopped
+
 --- Let the workers end on their own, at most `timeout` seconds; kill those
--- that do not, and at once those that are stopped.
+-- that do not, and early those that are stopped.
 function Crew:finish(timeout)
-  local deadline = core.now() + timeout
+  local begun = core.now()
   repeat
     local left = {}
     for _, slot in ipairs(self) do
       ask_to_quit(slot)
       drain(slot)
       if not ended(slot) then
-        if slot.process:stopped() then
+        if core.now() - begun > PATIENCE and slot.process:stopped() then
           slot.process:kill()
         end
         left[#left + 1] = slot.process
       end
     end
     if left[1] then core.wait(self.links, left, "eager", 0.02) end
-  until not left[1] or core.now() >= deadline
+  until not left[1] or core.now() - begun >= timeout
   self:kill()
 end
 

@@ -15,7 +15,7 @@ local engine = {}
 
 local AHEAD_SECONDS = 2e-3 -- work that a worker has before it
 local AHEAD_CHUNKS = 2     -- at least so many messages
-local MAX_CHUNKS = 512     -- at most so many
+local MAX_CHUNKS = 2048    -- at most so many
 local STEAL_SECONDS = 5e-5 -- less work than that is not worth moving
 local LAZY_SECONDS = 1e-3  -- a wait that lets results gather first
 local SLICE_SECONDS = 0.05 -- longest sleep: a lost wake-up costs no more
@@ -140,15 +140,24 @@ local function fill(pool, slot)
   return false
 end
 
--- A chunk for each worker in turn, until none can take another one.
+-- A chunk for each worker in turn, until none can take another one. They are
+-- woken at the end: a wake-up costs more than a small item.
 local function fill_all(pool)
   local given
   repeat
     given = false
     for _, slot in ipairs(pool.crew) do
-      if slot.process and fill(pool, slot) then given = true end
+      if slot.process and fill(pool, slot) then
+        given, slot.to_wake = true, true
+      end
     end
   until not given
+  for _, slot in ipairs(pool.crew) do
+    if slot.to_wake then
+      slot.link:ring()
+      slot.to_wake = false
+    end
+  end
 end
 
 -- ---- taking in ----
@@ -337,7 +346,7 @@ function engine.turn(pool)
   fill_all(pool)
   for _, slot in ipairs(pool.crew) do
     if slot.process and slot.last < slot.first and steal(pool, slot) then
-      fill(pool, slot)
+      fill_all(pool)
     end
   end
   return outcomes > 0

@@ -47,9 +47,9 @@ function worker.serve(link)
     elseif kind == "drop" then
       link:take()
       jobs[id] = nil
-    else
+    elseif kind == "quit" then
       return
-    end
+    end -- nothing: a long message has not arrived whole
   end
 end
 

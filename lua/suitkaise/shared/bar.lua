@@ -4,11 +4,12 @@
 
 local core = require "suitkaise.core"
 
-local INTERVAL = 0.1        -- seconds between two redraws
+local INTERVAL = 0.1        -- seconds between two redraws on a terminal
 local LINE_INTERVAL = 10    -- between two plain lines when no total is known
 local STEP = 10             -- percent between two plain lines
 local COLUMNS = 80          -- of a terminal that does not say
 local MIN_BAR = 5           -- a narrower bar is left out
+local MAX_HOURS = 100       -- a longer time is not worth its digits
 local CLEAR_TO_END = "\27[K"
 
 local Bar = {}
@@ -20,7 +21,7 @@ local function columns_of(stream)
   local columns = fd and core.terminal_columns(fd)
   if not columns then return nil end
   local told = tonumber(os.getenv "COLUMNS")
-  if told and told >= 1 then return told end
+  if told and told >= 1 then return math.floor(told) end
   return columns > 0 and columns or COLUMNS
 end
 
@@ -28,13 +29,18 @@ end
 -- `columns` makes any stream a terminal of that width.
 function Bar.new(stream, total, columns)
   stream = stream or io.stderr
+  columns = columns or columns_of(stream)
   return setmetatable({
     _stream = stream,
     _total = total,
-    _columns = columns or columns_of(stream),
+    _columns = columns,
+    _widest = 0,          -- characters of the numbers, so far
     _pid = core.getpid(),
     _started = core.now(),
-    _next_time = 0,     -- terminal, or no total: not before that time
+    _elapsed = 0,
+    -- not before that many seconds (on a terminal, or without a total) or
+    -- that many percent (plain lines)
+    _next_draw = columns and 0 or LINE_INTERVAL,
     _next_percent = STEP,
     _completed = 0,
     _is_finished = false,
@@ -44,6 +50,7 @@ end
 -- ---- the text ----
 
 local function duration(seconds)
+  if seconds >= MAX_HOURS * 3600 then return "over " .. MAX_HOURS .. "h" end
   seconds = math.floor(seconds + 0.5)
   local minutes = math.floor(seconds / 60)
   if minutes < 60 then
@@ -85,7 +92,8 @@ local function line(self)
   if not self._total then return right end
   local percent = percent_of(self)
   local left = string.format("%3d %%", math.floor(percent))
-  local room = (self._columns or 0) - 1 - #left - #right - 5 -- " [" "]  "
+  self._widest = math.max(self._widest, #right)
+  local room = (self._columns or 0) - 1 - #left - #" []  " - self._widest
   if room < MIN_BAR then return left .. "  " .. right end
   local filled = math.floor(room * percent / 100)
   return left .. " [" .. ("#"):rep(filled) .. (" "):rep(room - filled) .. "]  "
@@ -105,24 +113,19 @@ local function draw(self)
   self._stream:flush()
 end
 
--- Is it time for another plain line? Says so once.
-local function passed_step(self)
-  if not self._total then return self._elapsed >= self._next_time end
+local function is_due(self)
+  if self._columns or not self._total then
+    return self._elapsed >= self._next_draw
+  end
   return percent_of(self) >= self._next_percent
 end
 
-local function draw_if_due(self)
-  if self._columns then
-    local now = core.now()
-    if now < self._next_time then return end
-    self._next_time = now + INTERVAL
-  else
-    if not passed_step(self) then return end
-    self._next_time = self._elapsed + LINE_INTERVAL
-    self._next_percent =
-      math.floor(percent_of(self) / STEP) * STEP + STEP
+local function schedule(self)
+  local interval = self._columns and INTERVAL or LINE_INTERVAL
+  self._next_draw = self._elapsed + interval
+  if self._total then
+    self._next_percent = math.floor(percent_of(self) / STEP) * STEP + STEP
   end
-  draw(self)
 end
 
 -- Does it belong to this process? A forked child has a copy of its parent's.
@@ -133,21 +136,23 @@ end
 -- Show that `completed` steps are done; `elapsed` seconds after the begin
 -- (of the bar, if left out). -> false when there is nothing more to show.
 function Bar:update(completed, elapsed)
-  if self._is_finished or not self:is_mine() then return false end
+  if self._is_finished then return false end
   self._completed = completed
   self._elapsed = elapsed or core.now() - self._started
   if is_complete(self) then
     self:finish()
     return false
   end
-  draw_if_due(self)
+  if not is_due(self) then return true end
+  if not self:is_mine() then return false end
+  schedule(self)
+  draw(self)
   return true
 end
 
 -- Show the last state and end the line. The second time nothing happens.
 function Bar:finish()
   if self._is_finished or not self:is_mine() then return end
-  self._elapsed = self._elapsed or core.now() - self._started
   self._is_finished = true
   draw(self)
   if self._columns then self._stream:write("\n") end

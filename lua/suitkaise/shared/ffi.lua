@@ -45,7 +45,7 @@ local function make_conversions()
     if n == floor(n) and n >= -TWO_63 and n < TWO_63 then return n end
   end
 
-  return push, to_whole
+  return push, to_whole, whole.int64
 end
 
 -- Every function that a user can call makes sure that `self` is of its class:
@@ -54,7 +54,7 @@ end
 -- never in a tail call, so that they are at its caller's line.
 
 local function counter(Counter, hooks, lib, to_handle)
-  local push, to_whole = make_conversions()
+  local push, to_whole, int64 = make_conversions()
 
   function Counter.__index(self, key)
     if key == "value" and getmetatable(self) == Counter then
@@ -82,7 +82,7 @@ local function counter(Counter, hooks, lib, to_handle)
     if n == nil then n = 1 end
     local step = to_whole(n)
     if not step then hooks.refuse("decrement", "n", n, "a whole number") end
-    return push(lib.sk_cell_add(to_handle(self).cell, -step))
+    return push(lib.sk_cell_add(to_handle(self).cell, -int64(step)))
   end
 
   function Counter.set(self, n)
@@ -151,10 +151,11 @@ local function make(ffi)
            Progress = bind(progress) }
 end
 
---- What replaces functions of the classes, for classes.make; or nil and why.
-function ffi_path.load()
+-- What replaces functions of the classes, for classes.make; or nil and why.
+-- `is_forced`: also when it is slower than C.
+function ffi_path.load(is_forced)
   if not rawget(_G, "jit") then return nil, "not LuaJIT" end
-  if not jit.status() then return nil, "the JIT is off: C is faster" end
+  if not (is_forced or jit.status()) then return nil, "the JIT is off" end
   local has_ffi, ffi = pcall(require, "ffi")
   if not has_ffi then return nil, "no ffi" end
   local ok, fast = pcall(make, ffi)

@@ -19,6 +19,8 @@ end
 
 local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
 
+whole.int64 = int64
+
 function whole.join(high, low)
   return int64(high) * TWO_32 + low
 end
