@@ -34,6 +34,7 @@ return function(options)
     end
     note(type(t.message) == "string" and t.message
       or pretty.write(t.message or "nil error"))
+    if t.randomseed then note("random seed " .. t.randomseed) end
     if t.trace and t.trace.traceback then note(t.trace.traceback) end
   end
 
