@@ -12,6 +12,11 @@ local function next_table(class)
   return type(parent) == "table" and parent or nil
 end
 
+-- A table that others look fields up in; its own metatable is for that too.
+local function is_class(value)
+  return type(value) == "table" and rawget(value, "__index") ~= nil
+end
+
 local function refuse(class)
   -- errors itself loads this module
   local errors = require "suitkaise.errors"
@@ -21,7 +26,8 @@ end
 --- Is `value` an object of `class` or of a class below it?
 -- Works for errors, for objects of `sk.class` and of other classes that are
 -- metatables, and for shared types. A class has a name when it has a string
--- in its field `__name`. Any value may be asked about.
+-- in its field `__name`. Any value may be asked about; a class itself is of
+-- no class.
 -- @param value anything
 -- @tparam string|table class a class or its name
 -- @treturn boolean
@@ -31,7 +37,7 @@ end
 return function(value, class)
   local by_name = type(class) == "string"
   if not by_name and type(class) ~= "table" then refuse(class) end
-  local at = getmetatable(value)
+  local at = not is_class(value) and getmetatable(value)
   for _ = 1, MAX_DEPTH do
     if type(at) ~= "table" then return false end
     if by_name and rawget(at, "__name") == class or at == class then

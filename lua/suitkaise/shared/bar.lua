@@ -80,7 +80,7 @@ local function numbers(self)
   local text = string.format("%.0f", self._completed)
   if self._total then text = text .. string.format("/%.0f", self._total) end
   text = text .. "  " .. rate_text(rate)
-  if self._is_finished or is_complete(self) then
+  if self._is_finished then
     return text .. "  in " .. duration(elapsed)
   end
   if not self._total or rate <= 0 then return text end
