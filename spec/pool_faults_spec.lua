@@ -1,0 +1,273 @@
+-- What Pool promises when workers die, stop or misbehave.
+
+local core = require "suitkaise.core"
+local helper = require "spec.helper"
+local sk = require "suitkaise"
+
+local function numbers(n)
+  local t = {}
+  for i = 1, n do t[i] = i end
+  return t
+end
+
+local function send(signal, pid)
+  assert(os.execute("kill -" .. signal .. " " .. pid))
+end
+
+-- Ends the process that runs it with a signal.
+local function die(signal)
+  os.execute("kill -" .. (signal or "KILL") .. " "
+    .. require "suitkaise".getpid())
+end
+
+describe("Pool under faults", function()
+  local pool
+
+  after_each(function()
+    if pool then pool:terminate() end
+    pool = nil
+    helper.nothing_left()
+  end)
+
+  it("loses only the item whose worker was killed", function()
+    local calls = sk.Counter(0)
+    pool = sk.Pool{ workers = 2, on_error = "collect" }
+    local results = pool:map(function(x)
+      calls:increment()
+      if x == 50 then die() end
+      return x
+    end, numbers(200))
+    for i = 1, 200 do
+      if i ~= 50 then assert.equal(i, results[i]) end
+    end
+    local err = results[50]
+    assert.is_true(sk.is(err, "TaskError"))
+    assert.is_true(sk.is(err.original_error, "WorkerDiedError"))
+    assert.equal(9, err.original_error.signal)
+    assert.matches("killed by SIGKILL", tostring(err))
+    assert.equal(200, calls.value) -- nothing was done twice
+  end)
+
+  it("replaces the worker", function()
+    pool = sk.Pool{ workers = 1 }
+    local before = pool:map(core.getpid, { 1 })[1]
+    assert.is_false((pcall(pool.map, pool, function() die() end, { 1 })))
+    local after = pool:map(core.getpid, { 1 })[1]
+    assert.not_equal(before, after)
+  end)
+
+  it("tries an item again when told to", function()
+    local tries = sk.Counter(0)
+    pool = sk.Pool{ workers = 2, retries = 2 }
+    local results = pool:map(function(x)
+      if x == 3 and tries:increment() < 3 then die() end
+      return x
+    end, numbers(10))
+    assert.equal(3, results[3])
+    assert.equal(3, tries.value)
+  end)
+
+  it("gives up after the retries", function()
+    local tries = sk.Counter(0)
+    pool = sk.Pool{ workers = 2, retries = 1 }
+    local ok, err = pcall(pool.map, pool, function()
+      tries:increment()
+      die()
+    end, { 1 })
+    assert.is_false(ok)
+    assert.is_true(sk.is(err.original_error, "WorkerDiedError"))
+    assert.equal(2, tries.value)
+  end)
+
+  it("reports a worker that called os.exit", function()
+    pool = sk.Pool{ workers = 2 }
+    local ok, err = pcall(pool.map, pool, function() os.exit(7) end, { 1 })
+    assert.is_false(ok)
+    assert.equal(7, err.original_error.exit_code)
+    assert.is_nil(err.original_error.signal)
+    assert.matches("exit code 7", tostring(err))
+  end)
+
+  it("survives every worker dying in every item", function()
+    pool = sk.Pool{ workers = 2, on_error = "collect" }
+    local results = pool:map(function() die "SEGV" end, numbers(20))
+    for i = 1, 20 do
+      assert.is_true(sk.is(results[i], "TaskError"))
+      assert.equal(11, results[i].original_error.signal)
+    end
+    assert.same({ 1, n = 1 }, pool:map(function(x) return x end, { 1 }))
+  end)
+
+  it("raises a death in its place in a loop, and goes on", function()
+    pool = sk.Pool{ workers = 2 }
+    local next_value = pool:imap(function(x)
+      if x == 2 then die() end
+      return x
+    end, { 1, 2, 3 })
+    assert.equal(1, (next_value()))
+    local ok, err = pcall(next_value)
+    assert.is_false(ok)
+    assert.equal(2, err.index)
+    assert.equal(3, (next_value()))
+    assert.is_nil((next_value()))
+  end)
+
+  it("replaces idle workers that were killed from outside", function()
+    pool = sk.Pool{ workers = 2 }
+    for _, pid in ipairs(pool:map(core.getpid, numbers(20))) do
+      pcall(send, "KILL", pid)
+    end
+    assert.equal(20, pool:map(core.getpid, numbers(20)).n)
+  end)
+
+  it("survives a worker that is killed while it sends a large result",
+  function()
+    pool = sk.Pool{ workers = 1 }
+    local pid = pool:map(core.getpid, { 1 })[1]
+    local killed
+    local next_value = pool:progress(function()
+      if not killed then
+        killed = true
+        send("KILL", pid)
+      end
+    end):imap(function(x)
+      return ("x"):rep(x)
+    end, { 3e7, 10 })
+    local ok, err = pcall(next_value)
+    assert.is_false(ok)
+    assert.is_true(sk.is(err.original_error, "WorkerDiedError"))
+    assert.equal(10, #next_value())
+  end)
+
+  it("closes although a worker is stopped", function()
+    pool = sk.Pool{ workers = 2 }
+    local pid = pool:map(core.getpid, { 1 })[1]
+    send("STOP", pid)
+    local begun = core.now()
+    pool:close(20)
+    assert.is_true(core.now() - begun < 10)
+  end)
+
+  it("closes although a worker is busy for ever", function()
+    pool = sk.Pool{ workers = 2 }
+    local begun = sk.Flag(false)
+    pool:imap(function()
+      begun:set()
+      while true do end
+    end, { 1 })
+    assert.is_true(begun:wait(20))
+    pool:close(0.1)
+  end)
+
+  it("lets items that were begun finish when it is closed", function()
+    pool = sk.Pool{ workers = 1 }
+    local begun, finished = sk.Flag(false), sk.Flag(false)
+    pool:imap(function()
+      begun:set()
+      finished:wait(0.05)
+      finished:set()
+    end, { 1 })
+    assert.is_true(begun:wait(20))
+    pool:close()
+    assert.is_true(finished.value)
+  end)
+
+  it("limits the time of a whole map", function()
+    pool = sk.Pool{ workers = 2 }
+    local ok, err = pcall(function()
+      pool:timeout(0.2):map(function(x)
+        while x == 2 do end
+        return x
+      end, numbers(4))
+    end)
+    assert.is_false(ok)
+    assert.is_true(sk.is(err, "ResultTimeoutError"))
+    assert.equal(0.2, err.timeout)
+    assert.same({ 5, n = 1 }, pool:map(function(x) return x end, { 5 }))
+  end)
+
+  it("limits the time of each item of a loop", function()
+    pool = sk.Pool{ workers = 2 }
+    local next_value = pool:timeout(0.2):imap(function(x)
+      while x == 2 do end
+      return x
+    end, numbers(3))
+    assert.equal(1, (next_value()))
+    local ok, err = pcall(next_value)
+    assert.is_false(ok)
+    assert.is_true(sk.is(err.original_error, "ResultTimeoutError"))
+    assert.equal(2, err.index)
+    assert.equal(3, (next_value()))
+  end)
+
+  it("ends with its owner, whatever the workers do", function()
+    local pids = sk.Pool{ workers = 1 } -- keeps the segment of the flags
+    pids:close()
+    local first, second = sk.Counter(0), sk.Counter(0)
+    local ready = sk.Counter(0)
+    local owner = helper.fork(function()
+      local inner = sk.Pool{ workers = 2, chunk = 1 }
+      inner:map(function(x)
+        local counter = x == 1 and first or second
+        counter:set(core.getpid())
+        ready:increment()
+        while true do end
+      end, { 1, 2 })
+    end)
+    helper.wait_until(function() return ready.value == 2 end)
+    owner:kill()
+    owner:finish()
+    for _, counter in ipairs { first, second } do
+      helper.wait_until(function()
+        local stat = io.open("/proc/" .. counter.value .. "/stat")
+        if not stat then return true end
+        local text = stat:read "*a"
+        stat:close()
+        return text:match "%) Z" ~= nil
+      end)
+    end
+  end)
+
+  it("keeps its word when the program reaps every child itself", function()
+    local output = helper.run [[
+      local sk = require "suitkaise"
+      local ok, ffi = pcall(require, "ffi")
+      if not ok then print "done" return end
+      ffi.cdef "int waitpid(int, int *, int);"
+      local pool = sk.Pool{ workers = 1 }
+      local _, err = pcall(function()
+        pool:progress(function() end):map(function() os.exit(3) end, { 1 })
+      end)
+      assert(err.original_error.exit_code == 3, tostring(err))
+      pool:close()
+      print "done"
+    ]]
+    assert.equal("done\n", output)
+  end)
+
+  it("does not print buffered output twice", function()
+    local output = helper.run [[
+      io.stdout:setvbuf "full"
+      io.write "once "
+      local sk = require "suitkaise"
+      local pool = sk.Pool{ workers = 2 }
+      pool:map(function() io.write "worker " end, { 1 })
+      pool:close()
+      print "end"
+    ]]
+    assert.equal(1, select(2, output:gsub("once", "")))
+    assert.equal(1, select(2, output:gsub("worker", "")))
+  end)
+
+  it("reports a system that starts no more processes, and goes on", function()
+    local output = helper.run [[
+      local ok = os.execute("true")
+      local sk = require "suitkaise"
+      local ok, err = pcall(sk.Pool, { workers = 1024 })
+      -- either works: the system decides; nothing may hang or be left
+      print(ok and "started" or tostring(err):match "cannot start worker")
+    ]]
+    assert.is_true(output == "started\n"
+      or output == "cannot start worker\n")
+  end)
+end)
