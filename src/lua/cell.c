@@ -345,8 +345,9 @@ static int progress_finish (lua_State *L) {
 
 static int progress_increment (lua_State *L) {
   handle *h = check_self(L, "increment");
-  int64_t n = opt_step(L, "increment"), now;
-  if (n < 0) refuse(L, "increment", "n", 2, "a whole number of at least 0");
+  int64_t n = 1, now;
+  if (!lua_isnoneornil(L, 2) && (!to_whole(L, 2, &n) || n < 0))
+    refuse(L, "increment", "n", 2, "a whole number of at least 0");
   now = sk_cell_add(h->cell, n);
   if (now >= h->goal && now - n < h->goal) finish(h);
   if (h->watched) {

@@ -104,8 +104,8 @@ local function make_class(name, fields, fast)
 end
 
 local function make_flag(fast)
-  local Flag, raw = make_class("Flag", { value = true }, fast)
-  add_wait(Flag, raw)
+  local Flag, raw, hooks = make_class("Flag", { value = true }, fast)
+  add_wait(Flag, raw, hooks)
   function Flag.__tostring(self) return tostring(self.value) end
   return Flag
 end

@@ -47,9 +47,12 @@ return function(Progress, raw, hooks, fields)
   local redraw = make_redraw(raw)
   hooks.redraw = redraw
   add_fields(fields, raw)
-  add_wait(Progress, raw, redraw)
+  add_wait(Progress, raw, hooks, redraw)
 
   function Progress:bar()
+    if getmetatable(self) ~= Progress then
+      hooks.refuse("bar", "self", self)
+    end
     local bar = bars[self]
     if not (bar and bar:is_mine()) then
       bars[self] = Bar.new(nil, tonumber(raw.total(self)))

@@ -9,10 +9,11 @@ local DRAW_SLICE = 0.1  -- while a bar is to be redrawn
 
 -- Add the method `wait` to a class. `redraw`, if any, is called between the
 -- sleeps and says whether it wants to be called again.
-return function(class, raw, redraw)
+return function(class, raw, hooks, redraw)
   local owner = class.__name .. ":wait"
 
   local function wait(self, timeout)
+    if getmetatable(self) ~= class then hooks.refuse("wait", "self", self) end
     if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
       errors.argument(owner, "timeout", timeout,
                       "seconds (at least 0) or nil")

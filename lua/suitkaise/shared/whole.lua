@@ -6,8 +6,8 @@ local TWO_32 = 4294967296
 local whole = {}
 
 -- ffi may be there while the JIT is off
-local has_ffi, ffi = pcall(require, "ffi")
-has_ffi = has_ffi and rawget(_G, "jit") ~= nil
+local has_ffi, ffi
+if rawget(_G, "jit") then has_ffi, ffi = pcall(require, "ffi") end
 
 if not has_ffi then
   -- The number of two halves; low is not negative.
