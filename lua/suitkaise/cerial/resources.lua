@@ -1,0 +1,4 @@
+--- (first build)
+local resources = {}
+function resources.describe() return nil end
+return resources

@@ -1,0 +1,106 @@
+/*
+** The decoder's state, shared by cerial_decode.c (the loop and the plain
+** types) and cerial_revive.c (functions, objects, names).
+*/
+#ifndef LSK_CERIAL_DECODE_H
+#define LSK_CERIAL_DECODE_H
+
+#include <string.h>
+
+#include "cerial_format.h"
+#include "lsk.h"
+
+/* Lua stack slots of a run, counted from decoder.base. */
+enum {
+  HAVE_REFS = 1,  /* objects that are referred to later, by slot */
+  HAVE_STRINGS,   /* and strings */
+  HAVE_WORK,      /* containers and keys of frames that are deep */
+  HAVE_CELLS,     /* function of each upvalue that is referred to later */
+  HAVE_METAS,     /* objects and metatables, to be set again at the end */
+  HAVE_STANDINS,  /* stand-ins that have to be replaced, with the objects */
+  HAVE_CALLS,
+  HAVES = HAVE_CALLS
+};
+
+enum dframe_kind { DFRAME_TABLE, DFRAME_FUNCTION, DFRAME_HOOK };
+
+enum dphase {
+  EXPECT_META, EXPECT_ITEM, EXPECT_KEY, EXPECT_VALUE,
+  EXPECT_ENV, EXPECT_CELL, EXPECT_CLASS, EXPECT_STATE, EXPECT_NOTHING
+};
+
+typedef struct dframe {
+  uint8_t kind, phase;
+  uint32_t items, item;
+  uint32_t pairs;       /* that are still to come */
+  uint32_t slot;        /* DFRAME_HOOK: in HAVE_REFS, 0: not referred to */
+  uint32_t number;
+  int index;            /* of the container on the Lua stack */
+} dframe;
+
+/* Numbers to slots: what number n was, if it is referred to later. */
+typedef struct slot_map {
+  uint32_t *slots;      /* 0: not shared; else slot and flags */
+  uint32_t room, next;  /* next: number of the next object */
+  uint32_t used;
+} slot_map;
+
+#define SLOT_IS_CLASS 0x80000000u    /* may be a metatable for the untrusted */
+#define SLOT_IS_PENDING 0x40000000u  /* a hooked object not revived yet */
+#define SLOT_BITS 0x3FFFFFFFu
+
+typedef struct decoder {
+  const uint8_t *start, *at, *end;
+  size_t owed;          /* bytes that open frames still need at least */
+  dframe *frames;
+  uint32_t depth, room, max_depth;
+  slot_map objects, strings, cells;
+  uint32_t metas, standins;
+  int base;
+  int trusted;
+  int is_class;         /* the value on top came by a class's name */
+  uint8_t direct;
+  uint8_t busy;
+} decoder;
+
+/* ---- cerial_decode.c ---- */
+
+/* Raise the DeserializationError `reason`. */
+int decode_fail (lua_State *L, decoder *d, const char *reason);
+uint64_t decode_varint (lua_State *L, decoder *d);
+uint32_t decode_count (lua_State *L, decoder *d);
+/* n bytes of the message. */
+const uint8_t *decode_bytes (lua_State *L, decoder *d, size_t n);
+/* Push the string that comes next. */
+void decode_string (lua_State *L, decoder *d);
+/* The value on top becomes the container of a new frame. */
+dframe *decode_push (lua_State *L, decoder *d, enum dframe_kind kind);
+/* The next number: -> its slot, 0 when it is not shared. */
+uint32_t decode_slot (lua_State *L, slot_map *map, int shared);
+/* The slot of a number that the message refers to. */
+uint32_t decode_find (lua_State *L, decoder *d, const slot_map *map,
+                      uint64_t number);
+/* Number the object on top; keep it when it is shared. -> slot or 0 */
+uint32_t decode_number (lua_State *L, decoder *d, slot_map *map, int have,
+                        int shared);
+/* Set a table's slot t[n] = value on top (popped); make it when it is nil. */
+void decode_keep (lua_State *L, decoder *d, int have, uint32_t n);
+void decode_message (lua_State *L, decoder *d, const uint8_t *data,
+                     size_t len);
+
+/* ---- cerial_revive.c ---- */
+
+/* Read what follows a tag of the special kinds: 1: a frame was opened; 0:
+** the value was pushed. */
+int revive_read (lua_State *L, decoder *d, int tag);
+/* The value on top arrived in a frame of the special kinds. */
+void revive_take (lua_State *L, decoder *d, dframe *f);
+/* The frame's last value has arrived: its container becomes the result. */
+void revive_end (lua_State *L, decoder *d, dframe *f);
+void revive_meta (lua_State *L, decoder *d, dframe *f);
+/* A reference to a hooked object that is still being read. */
+void revive_standin (lua_State *L, decoder *d, uint32_t number);
+/* The root is on top: what could only be done at the end. */
+void revive_finish (lua_State *L, decoder *d);
+
+#endif
