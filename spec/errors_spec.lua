@@ -1,4 +1,5 @@
 local errors = require "suitkaise.errors"
+local options = require "suitkaise.options"
 local sk_class = require "suitkaise.class"
 
 local unpack = table.unpack or unpack
@@ -183,6 +184,16 @@ describe("raising", function()
 
   it("says no place when the caller is not Lua", function()
     assert.is_nil(caught(library, 2).where)
+  end)
+
+  it("finds who called the library when that is asked for", function()
+    -- options.check and errors.argument are between
+    local e = caught(function()
+      options.check("Pool", { a = 1 }, { a = "string" }, "caller") end)
+    assert.equal(here(-1), e.where)
+    e = caught(function()
+      options.check("Pool", { b = 1 }, { a = "string" }, "caller") end)
+    assert.equal(here(-1), e.where)
   end)
 
   it("keeps a place that is given", function()

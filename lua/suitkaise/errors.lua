@@ -124,7 +124,8 @@ local function position(level)
   return info.short_src .. ":" .. info.currentline
 end
 
-local LIBRARY = getinfo(1, "S").source:match "^(.*)errors%.lua$"
+-- What the sources of this library begin with; no source begins with a zero.
+local LIBRARY = getinfo(1, "S").source:match "^(.*)errors%.lua$" or "\0"
 
 -- The innermost function that is not of this library: whoever called it,
 -- through however many of its functions.
