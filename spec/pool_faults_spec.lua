@@ -14,6 +14,15 @@ local function send(signal, pid)
   assert(os.execute("kill -" .. signal .. " " .. pid))
 end
 
+-- "R", "S", "T", "Z" ... or nil when it is gone.
+local function state_of(pid)
+  local stat = io.open("/proc/" .. pid .. "/stat")
+  if not stat then return nil end
+  local text = stat:read "*a"
+  stat:close()
+  return text:match "%) (%a)"
+end
+
 -- Ends the process that runs it with a signal.
 local function die(signal)
   os.execute("kill -" .. (signal or "KILL") .. " "
@@ -124,15 +133,15 @@ describe("Pool under faults", function()
   function()
     pool = sk.Pool{ workers = 1 }
     local pid = pool:map(core.getpid, { 1 })[1]
-    local killed
-    local next_value = pool:progress(function()
-      if not killed then
-        killed = true
-        send("KILL", pid)
-      end
-    end):imap(function(x)
+    local begun = sk.Flag(false)
+    local next_value = pool:imap(function(x)
+      begun:set()
       return ("x"):rep(x)
     end, { 3e7, 10 })
+    assert.is_true(begun:wait(20))
+    -- its lane is full and nobody reads: it sleeps in the middle
+    helper.wait_until(function() return state_of(pid) == "S" end)
+    send("KILL", pid)
     local ok, err = pcall(next_value)
     assert.is_false(ok)
     assert.is_true(sk.is(err.original_error, "WorkerDiedError"))
@@ -219,11 +228,8 @@ describe("Pool under faults", function()
     owner:finish()
     for _, counter in ipairs { first, second } do
       helper.wait_until(function()
-        local stat = io.open("/proc/" .. counter.value .. "/stat")
-        if not stat then return true end
-        local text = stat:read "*a"
-        stat:close()
-        return text:match "%) Z" ~= nil
+        local state = state_of(counter.value)
+        return state == nil or state == "Z"
       end)
     end
   end)

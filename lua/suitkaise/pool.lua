@@ -132,23 +132,21 @@ end
 
 -- ---- views: a pool with modifiers ----
 
--- Holds what the modifiers said; every one makes a new view.
+-- `how` holds what the modifiers said; every modifier makes a new view.
 local View = { __name = "Pool view" }
 
-local function view_of(self, name, value)
-  local view = setmetatable({}, View)
-  if getmetatable(self) == View then
-    for k, v in pairs(self) do view[k] = v end
-  else
-    view.pool = self
-  end
-  view[name] = value
-  return view
+local function pool_and_how(self)
+  if getmetatable(self) == View then return self.pool, self.how end
+  return self, {}
 end
 
-local function pool_and_how(self)
-  if getmetatable(self) == View then return self.pool, self end
-  return self, {}
+local function view_of(self, name, value)
+  local pool, how = pool_and_how(self)
+  local new_how = { [name] = value }
+  for k, v in pairs(how) do
+    if k ~= name then new_how[k] = v end
+  end
+  return setmetatable({ pool = pool, how = new_how }, View)
 end
 
 local modifiers = {}
@@ -208,19 +206,19 @@ local function check_call(self, name, fn, items)
   end
 end
 
-local function start(self, mode, view, fn, items)
+local function start(self, mode, said, fn, items)
   local name = "Pool:" .. mode
   check_call(self, name, fn, items)
   local lazily = mode:find "imap" ~= nil
   local how = {
-    mode = mode, star = view.star, chunk = self.options.chunk,
+    mode = mode, star = said.star, chunk = self.options.chunk,
     retries = self.options.retries, on_error = self.options.on_error,
-    progress = view.progress, timeout = view.timeout,
-    item_timeout = lazily and view.timeout or nil,
+    progress = said.progress,
+    item_timeout = lazily and said.timeout or nil,
     max_chunk = lazily and MAX_IMAP_CHUNK or nil,
   }
   local ok, bytes = pcall(cerial.serialize, {
-    fn = fn, star = view.star, timed = how.item_timeout ~= nil,
+    fn = fn, star = said.star, timed = how.item_timeout ~= nil,
   })
   if not ok then
     errors.raise("SerializationError", {
@@ -282,10 +280,10 @@ local function finish_map(self, job)
 end
 
 local function run_map(self, mode, fn, items)
-  local pool, view = pool_and_how(self)
-  local job = start(pool, mode, view, fn, items)
+  local pool, said = pool_and_how(self)
+  local job = start(pool, mode, said, fn, items)
   local show = shower(job)
-  local deadline = view.timeout and core.now() + view.timeout or math.huge
+  local deadline = said.timeout and core.now() + said.timeout or math.huge
   local done = engine.run(pool, function()
     show()
     return job:is_finished()
@@ -294,8 +292,8 @@ local function run_map(self, mode, fn, items)
   if done then return finish_map(pool, job) end
   local late = errors.new("ResultTimeoutError", {
     message = string.format("Pool:%s: %s of %s items done within %g s", mode,
-                            job.done, job.total or "unknown", view.timeout),
-    timeout = view.timeout,
+                            job.done, job.total or "unknown", said.timeout),
+    timeout = said.timeout,
   })
   engine.remove(pool, job)
   engine.break_workers(pool, job, late)
@@ -379,8 +377,8 @@ local function open_window(pool, job)
 end
 
 local function iterate(self, mode, fn, items)
-  local pool, view = pool_and_how(self)
-  local job = start(pool, mode, view, fn, items)
+  local pool, said = pool_and_how(self)
+  local job = start(pool, mode, said, fn, items)
   local show = shower(job)
   local take = next_of[mode]
   local index, value, over

@@ -255,12 +255,14 @@ local function interrupted(slot, chunk)
 end
 
 -- The item that a worker was doing when it died is tried again or fails;
--- everything else that it had goes back.
+-- everything else that it had goes back. A death in an item is the item's
+-- fault and no sign that workers cannot live.
 local function settle(pool, slot, why)
   for c = slot.first, slot.last do
     local chunk = slot.chunks[c]
     local job, first = chunk.job, chunk.first + chunk.done
     if interrupted(slot, chunk) then
+      slot.deaths = 0
       local deaths = (job.deaths[first] or 0) + 1
       job.deaths[first] = deaths
       if deaths > job.how.retries or slot.late or job.cancelled then
