@@ -7,8 +7,6 @@
 
 #include "cerial_encode.h"
 
-#define MIN_RUN 8      /* shorter runs are not worth their head */
-#define CHUNK 512u     /* numbers that are looked at before they are written */
 #define STACK_ROOM 24
 
 int encode_fail (lua_State *L, encoder *e, const char *reason) {
@@ -47,17 +45,10 @@ static void encode_double (lua_State *L, encoder *e, double d) {
   else encode_raw(L, e, TAG_F64, &d, 8);
 }
 
-/* Is d a whole number that an int64 holds exactly, and not -0? */
-static int whole (double d, int64_t *i) {
-  if (!(d >= -0x1p63 && d < 0x1p63)) return 0;
-  *i = (int64_t)d;
-  return (double)*i == d && (*i != 0 || !signbit(d));
-}
-
 /* A number of a VM without integers: whole ones go as integers. */
 void encode_number (lua_State *L, encoder *e, double d) {
   int64_t i;
-  if (whole(d, &i)) encode_int(L, e, i);
+  if (encode_whole(d, &i)) encode_int(L, e, i);
   else encode_double(L, e, d);
 }
 
@@ -94,7 +85,7 @@ static uint8_t *run_head (lua_State *L, encoder *e, int tag, uint32_t n,
   return encode_room(L, e, bytes);
 }
 
-void encode_ints (lua_State *L, encoder *e, const int64_t *v, uint32_t n) {
+static void write_ints (lua_State *L, encoder *e, const int64_t *v, uint32_t n) {
   size_t width = width_of(v, n);
   int tag = width == 1 ? TAG_RUN_I8 : width == 2 ? TAG_RUN_I16
           : width == 4 ? TAG_RUN_I32 : TAG_RUN_I64;
@@ -109,19 +100,13 @@ void encode_ints (lua_State *L, encoder *e, const int64_t *v, uint32_t n) {
   }
 }
 
-void encode_doubles (lua_State *L, encoder *e, const void *v, uint32_t n) {
+static void write_doubles (lua_State *L, encoder *e, const double *v,
+                           uint32_t n) {
   int tag = LSK_INTEGERS ? TAG_RUN_F64 : TAG_RUN_NUMBER;
   uint8_t *p = run_head(L, e, tag, n, (size_t)n * 8);
   memcpy(p, v, (size_t)n * 8);
   e->out->len += (size_t)n * 8;
 }
-
-typedef struct numbers {
-  uint32_t n;
-  int whole;  /* all of them */
-  int64_t ints[CHUNK];
-  double doubles[CHUNK];
-} numbers;
 
 /* Take the number on top into the run: 0 when it does not belong there. */
 static int run_take (lua_State *L, numbers *run) {
@@ -134,7 +119,7 @@ static int run_take (lua_State *L, numbers *run) {
 #else
   double d = lua_tonumber(L, -1);
   run->doubles[run->n] = d;
-  if (run->whole) run->whole = whole(d, &run->ints[run->n]);
+  if (run->whole) run->whole = encode_whole(d, &run->ints[run->n]);
 #endif
   run->n++;
   return 1;
@@ -146,7 +131,7 @@ static void run_collect (lua_State *L, encoder *e, numbers *run,
   int t = e->base + SLOT_TABLE;
   run->n = 0;
   run->whole = 1;
-  while (run->n < CHUNK && from < to) {
+  while (run->n < RUN_MOST && from < to) {
     int belongs;
     lua_rawgeti(L, t, (int)++from);
     belongs = lua_type(L, -1) == LUA_TNUMBER && run_take(L, run);
@@ -155,11 +140,11 @@ static void run_collect (lua_State *L, encoder *e, numbers *run,
   }
 }
 
-static void run_write (lua_State *L, encoder *e, const numbers *run) {
+void encode_run (lua_State *L, encoder *e, const numbers *run) {
   uint32_t i;
-  if (run->n >= MIN_RUN) {
-    if (run->whole) encode_ints(L, e, run->ints, run->n);
-    else encode_doubles(L, e, run->doubles, run->n);
+  if (run->n >= RUN_LEAST) {
+    if (run->whole) write_ints(L, e, run->ints, run->n);
+    else write_doubles(L, e, run->doubles, run->n);
     return;
   }
   for (i = 0; i < run->n; i++) {
@@ -258,23 +243,24 @@ static int uses_slots (const encoder *e) {
   return e->depth && e->frames[e->depth - 1].kind != FRAME_DIRECT;
 }
 
-/* The value on top becomes SLOT_TABLE of a new frame. */
-frame *encode_push (lua_State *L, encoder *e, enum frame_kind kind) {
+frame *encode_frame (lua_State *L, encoder *e, enum frame_kind kind) {
   frame *f;
   if (e->depth >= e->max_depth)
     encode_fail(L, e, "the value is nested deeper than max_depth");
-  if (uses_slots(e)) {
-    lua_pushvalue(L, e->base + SLOT_KEY);
-    work_set(L, e, 1);
-  }
   if (e->depth == e->room) more_frames(L, e);
   f = &e->frames[e->depth++];
   memset(f, 0, sizeof *f);
   f->kind = (uint8_t)kind;
-  if (kind == FRAME_DIRECT && !e->heavy) {  /* nothing can move meanwhile */
-    lua_pop(L, 1);
-    return f;
+  return f;
+}
+
+frame *encode_push (lua_State *L, encoder *e, enum frame_kind kind) {
+  frame *f;
+  if (uses_slots(e)) {
+    lua_pushvalue(L, e->base + SLOT_KEY);
+    work_set(L, e, 1);
   }
+  f = encode_frame(L, e, kind);
   lua_pushvalue(L, -1);
   work_set(L, e, 0);
   lua_replace(L, e->base + SLOT_TABLE);
@@ -324,7 +310,7 @@ static uint32_t count_pairs (lua_State *L, encoder *e, uint32_t items) {
   return pairs;
 }
 
-enum outcome encode_open (lua_State *L, encoder *e, int with_meta) {
+static enum outcome open_table (lua_State *L, encoder *e, int with_meta) {
   size_t items = lua_rawlen(L, -1);
   uint32_t pairs;
   frame *f;
@@ -342,9 +328,23 @@ enum outcome encode_open (lua_State *L, encoder *e, int with_meta) {
   return OPENED;
 }
 
-static enum outcome open_table (lua_State *L, encoder *e, int with_meta) {
-  if (!e->direct) return encode_open(L, e, with_meta);
-  return direct_open(L, e, lua_topointer(L, -1), with_meta);
+enum outcome encode_open (lua_State *L, encoder *e, int with_meta) {
+  return e->direct ? direct_open(L, e, with_meta)
+                   : open_table(L, e, with_meta);
+}
+
+enum outcome encode_numbered (lua_State *L, encoder *e, int is_meta) {
+  if (!e->heavy) {
+    if (!lua_getmetatable(L, -1)) return encode_open(L, e, 0);
+    lua_pop(L, 1);
+    if (special_begin(L, e)) {
+      lua_pop(L, 1);
+      return RESTART;
+    }
+  }
+  if (special_name(L, e, is_meta)) return EMITTED;
+  if (lua_getmetatable(L, -1)) return special_object(L, e);
+  return encode_open(L, e, 0);
 }
 
 static enum outcome emit_table (lua_State *L, encoder *e, int is_meta) {
@@ -357,17 +357,7 @@ static enum outcome emit_table (lua_State *L, encoder *e, int is_meta) {
   }
   entry->number = e->objects++;
   entry->at = encode_here(e);
-  if (!e->heavy) {
-    if (!lua_getmetatable(L, -1)) return open_table(L, e, 0);
-    lua_pop(L, 1);
-    if (special_begin(L, e)) {
-      lua_pop(L, 1);
-      return RESTART;
-    }
-  }
-  if (special_name(L, e, is_meta)) return EMITTED;
-  if (lua_getmetatable(L, -1)) return special_object(L, e);
-  return open_table(L, e, 0);
+  return encode_numbered(L, e, is_meta);
 }
 
 /* ---- one value ---- */
@@ -408,7 +398,7 @@ static enum outcome step_items (lua_State *L, encoder *e, frame *f) {
       numbers run;
       lua_pop(L, 1);
       run_collect(L, e, &run, f->item, f->items);
-      run_write(L, e, &run);
+      encode_run(L, e, &run);
       f->item += run.n;
       continue;
     }
@@ -420,7 +410,7 @@ static enum outcome step_items (lua_State *L, encoder *e, frame *f) {
   return EMITTED;
 }
 
-static void table_changed (lua_State *L, encoder *e) {
+void encode_changed (lua_State *L, encoder *e) {
   encode_fail(L, e, "a hook changed this table while it was serialized");
 }
 
@@ -442,7 +432,7 @@ static enum outcome step_pairs (lua_State *L, encoder *e, frame *f) {
       lua_pop(L, 1);
       continue;
     }
-    if (++f->pair > f->pairs) table_changed(L, e);
+    if (++f->pair > f->pairs) encode_changed(L, e);
     lua_pushvalue(L, -2);
     lua_replace(L, k);
     lua_pushvalue(L, -2);
@@ -460,7 +450,7 @@ static enum outcome step_pairs (lua_State *L, encoder *e, frame *f) {
     }
   }
 done:
-  if (f->pair != f->pairs) table_changed(L, e);
+  if (f->pair != f->pairs) encode_changed(L, e);
   encode_pop(L, e);
   return EMITTED;
 }
@@ -469,7 +459,7 @@ static enum outcome step_table (lua_State *L, encoder *e, frame *f) {
   switch (f->phase) {
     case PHASE_META:
       f->phase = PHASE_ITEMS;
-      if (!lua_getmetatable(L, e->base + SLOT_TABLE)) table_changed(L, e);
+      if (!lua_getmetatable(L, e->base + SLOT_TABLE)) encode_changed(L, e);
       return encode_class(L, e);
     case PHASE_ITEMS: return step_items(L, e, f);
     case PHASE_VALUE: return step_value(L, e, f);

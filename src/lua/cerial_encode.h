@@ -6,6 +6,7 @@
 #ifndef LSK_CERIAL_ENCODE_H
 #define LSK_CERIAL_ENCODE_H
 
+#include <math.h>
 #include <string.h>
 
 #include "buffer.h"
@@ -51,12 +52,25 @@ typedef struct encoder {
   uint32_t depth, room, max_depth;
   uint32_t objects, strings, cells, anchors;
   uint32_t stamp;        /* changes when package.loaded does */
+  uint32_t direct_stamp; /* the same, of direct_stamp */
   int base;
+  uint64_t index_key;    /* LuaJIT's value for the string "__index" */
   int how;               /* functions: an index into the option's values */
   uint8_t heavy;         /* functions or classes were met: look for names */
   uint8_t direct;        /* read LuaJIT's tables in memory */
   uint8_t busy;
 } encoder;
+
+#define RUN_LEAST 8    /* shorter runs are not worth their head */
+#define RUN_MOST 512u  /* numbers that are looked at before they are written */
+
+/* Numbers of an array that follow each other. */
+typedef struct numbers {
+  uint32_t n;
+  int whole;           /* all of them: `ints` holds them, else `doubles` */
+  int64_t ints[RUN_MOST];
+  double doubles[RUN_MOST];
+} numbers;
 
 /* What emitting a value, or a step of a frame, led to. */
 enum outcome { EMITTED, OPENED, RESTART };
@@ -69,6 +83,10 @@ enum outcome encode_emit (lua_State *L, encoder *e);
 enum outcome encode_class (lua_State *L, encoder *e);
 /* Append the value at `index` to e->out. */
 void encode_message (lua_State *L, encoder *e, int index);
+/* Write the table on top, which is numbered already, and pop it. */
+enum outcome encode_numbered (lua_State *L, encoder *e, int is_meta);
+/* Begin a frame. */
+frame *encode_frame (lua_State *L, encoder *e, enum frame_kind kind);
 /* Begin a frame for the value on top (popped), which becomes SLOT_TABLE. */
 frame *encode_push (lua_State *L, encoder *e, enum frame_kind kind);
 /* The frame is complete: go back to the one around it. */
@@ -78,16 +96,15 @@ enum outcome encode_open (lua_State *L, encoder *e, int with_meta);
 /* Refer to what was sent; `tag` is TAG_REF or TAG_CELL_REF. */
 void encode_ref (lua_State *L, encoder *e, seen_entry *known, int tag);
 void encode_number (lua_State *L, encoder *e, double d);
-void encode_int (lua_State *L, encoder *e, int64_t i);
 /* A string that may come again; it must live until the message ends. */
 void encode_string (lua_State *L, encoder *e, const char *s, size_t len);
 /* A string that is not looked for again. */
 void encode_once (lua_State *L, encoder *e, const char *s, size_t len);
 void encode_table_head (lua_State *L, encoder *e, int with_meta,
                         uint32_t items, uint32_t pairs);
-/* A run of whole numbers, or of doubles. */
-void encode_ints (lua_State *L, encoder *e, const int64_t *v, uint32_t n);
-void encode_doubles (lua_State *L, encoder *e, const void *v, uint32_t n);
+void encode_run (lua_State *L, encoder *e, const numbers *run);
+/* A table is not what it was when its frame began: raise. */
+void encode_changed (lua_State *L, encoder *e);
 /* Raise the SerializationError `reason` about the value at work. */
 int encode_fail (lua_State *L, encoder *e, const char *reason);
 seen_entry *encode_seen (lua_State *L, encoder *e, const void *key,
@@ -114,11 +131,14 @@ int special_fail (lua_State *L, encoder *e);
 int direct_works (lua_State *L);
 /* Write items until a frame of another kind or a special value is next. */
 enum outcome direct_step (lua_State *L, encoder *e);
-/* Prepare a frame for the table at `raw`. */
-enum outcome direct_open (lua_State *L, encoder *e, const void *raw,
-                          int with_meta);
+/* Start to write the table on top of the stack; pops it. */
+enum outcome direct_open (lua_State *L, encoder *e, int with_meta);
 /* The key that frame f is at: pushed, for error paths. */
 void direct_push_key (lua_State *L, encoder *e, const frame *f);
+/* The value in memory of the Lua string whose bytes are at `s`. */
+uint64_t direct_string (const char *s);
+/* A number that changes when the fields of the table do. */
+uint32_t direct_stamp (const void *table);
 /* Fill items 1..n of the new table at `index` with a run: 0: not done. */
 int direct_fill (lua_State *L, int index, int tag, const uint8_t *p,
                  uint32_t n);
@@ -126,6 +146,13 @@ int direct_fill (lua_State *L, int index, int tag, const uint8_t *p,
 /* ---- small parts that every file needs ---- */
 
 void encode_grow (lua_State *L, encoder *e, size_t n);
+
+/* Is d a whole number that an int64 holds exactly, and not -0? */
+static inline int encode_whole (double d, int64_t *i) {
+  if (!(d >= -0x1p63 && d < 0x1p63)) return 0;
+  *i = (int64_t)d;
+  return (double)*i == d && (*i != 0 || !signbit(d));
+}
 
 /* Room for n bytes at the returned place. */
 static inline uint8_t *encode_room (lua_State *L, encoder *e, size_t n) {

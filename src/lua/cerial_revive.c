@@ -150,7 +150,7 @@ static void join_cell (lua_State *L, decoder *d, int fn, int n,
   int owner = (int)decode_find(L, d, &d->cells, number) * 2 - 1;
   lua_rawgeti(L, d->base + HAVE_CELLS, owner);
   lua_rawgeti(L, d->base + HAVE_CELLS, owner + 1);
-#if LUA_VERSION_NUM >= 502 || defined(LUAJIT_VERSION)
+#if HAS_UPVALUE_IDS
   lua_upvaluejoin(L, fn, n, -2, (int)lua_tointeger(L, -1));
   lua_pop(L, 2);
 #else

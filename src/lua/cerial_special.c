@@ -11,12 +11,6 @@
 #define HAS_ENVIRONMENTS 0
 #endif
 
-#if LUA_VERSION_NUM >= 502 || defined(LUAJIT_VERSION)
-#define HAS_UPVALUE_IDS 1
-#else
-#define HAS_UPVALUE_IDS 0  /* 5.1: shared upvalues are copied */
-#endif
-
 static void push_call (lua_State *L, encoder *e, int which) {
   if (lua_isnil(L, e->base + SLOT_CALLBACKS)) {
     cerial_push_calls(L);
@@ -122,15 +116,32 @@ static uint32_t add_named (lua_State *L, encoder *e, int by_key,
   return stamp;
 }
 
+/* Are the loaded modules and registered classes, on top, those that e->named
+** was made from? Only where that is known faster than making it again. */
+static int named_is_valid (lua_State *L, encoder *e) {
+  uint32_t stamp;
+  if (!e->direct) return 0;
+  stamp = direct_stamp(lua_topointer(L, -1)) ^
+          direct_stamp(lua_topointer(L, -2)) * 31u;
+  if (stamp == e->direct_stamp) return 1;
+  e->direct_stamp = stamp;
+  return 0;
+}
+
 int special_begin (lua_State *L, encoder *e) {
-  uint32_t stamp = 2166136261u;
   if (e->heavy) return 0;
   e->heavy = 1;
-  seen_clear(&e->named);
+  lua_pushliteral(L, "__index");  /* a name of the VM's: it stays */
+  e->index_key = direct_string(lua_tostring(L, -1));
+  lua_pop(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
-  stamp = add_named(L, e, 0, stamp);
   push_call(L, e, THE_REGISTERED);
-  e->stamp = add_named(L, e, 1, stamp);
+  if (named_is_valid(L, e)) lua_pop(L, 2);
+  else {
+    seen_clear(&e->named);
+    e->stamp = add_named(L, e, 1, 2166136261u);
+    e->stamp = add_named(L, e, 0, e->stamp);
+  }
   return e->depth > 0;
 }
 
@@ -292,7 +303,6 @@ enum outcome special_object (lua_State *L, encoder *e) {
     encode_seen(L, e, key, &fresh)->number = 1;
   }
   else lua_pop(L, 1);
-  if (e->direct) return direct_open(L, e, lua_topointer(L, -1), 1);
   return encode_open(L, e, 1);
 }
 
