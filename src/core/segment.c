@@ -19,18 +19,21 @@
 #define LAYOUT 1
 #define STEP (64u * 1024)      /* grow by at least this much */
 #define LEAST (1024u * 1024)   /* smallest reservation worth having */
-#define ROOT_MAX (1ull << 34)
+#define ROOT_MAX (SIZE_MAX > UINT32_MAX ? (size_t)(1ull << 34) : 1u << 28)
 
 static sk_segment *all;
-static sk_segment *root;
+static sk_segment *_Atomic root;
 
+/* The next multiple of `to`, or UINT64_MAX: more than there ever is. */
 static uint64_t round_up (uint64_t n, uint64_t to) {
-  return (n + to - 1) / to * to;
+  uint64_t over = n % to;
+  if (!over) return n;
+  return n > UINT64_MAX - (to - over) ? UINT64_MAX : n + (to - over);
 }
 
 /* Reserve as much of `want` as the address space limit lets us. */
-static void *reserve (int fd, uint64_t want, uint64_t *got) {
-  for (; want >= LEAST; want /= 2) {
+static void *reserve (int fd, size_t want, uint64_t *got) {
+  for (; want >= LEAST; want = want / 2 / STEP * STEP) {
     void *p = mmap(NULL, want, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (p != MAP_FAILED) {
@@ -46,6 +49,7 @@ static int grow (sk_segment *s, uint64_t need) {
   uint64_t want = need < size + size / 8 ? size + size / 8 : need;
   int rc;
   if (s->fd < 0) return SKE_FULL;
+  if (need <= size) return 0;  /* somebody else was faster */
   want = round_up(want, STEP);
   if (want > s->max) want = s->max;
   /* several processes may do this at once: the same pages, no harm */
@@ -70,6 +74,7 @@ static void fill_header (sk_segment *s, uint64_t size) {
 int sk_segment_create (const char *label, size_t max_bytes,
                        sk_segment **out) {
   sk_segment *s = calloc(1, sizeof *s);
+  size_t want = max_bytes < LEAST ? LEAST : max_bytes;
   void *base;
   int rc = SKE_NOMEM;
   if (!s) return SKE_NOMEM;
@@ -78,8 +83,8 @@ int sk_segment_create (const char *label, size_t max_bytes,
   if ((rc = os_memory_create(label, &s->fd))) goto failed;
   if ((rc = os_memory_grow(s->fd, 0, STEP))) goto failed;
   rc = SKE_NOMEM;
-  base = reserve(s->fd, round_up(max_bytes < LEAST ? LEAST : max_bytes, STEP),
-                 &s->max);
+  if (want > SIZE_MAX - STEP) want = SIZE_MAX - STEP;
+  base = reserve(s->fd, (size_t)round_up(want, STEP), &s->max);
   if (!base) goto failed;
   s->base = base;
   s->header = base;
@@ -162,8 +167,14 @@ sk_segment *sk_segment_by_id (uint64_t id) {
 }
 
 int sk_root (sk_segment **out) {
-  int rc = 0;
-  if (!root) rc = sk_segment_create("suitkaise", ROOT_MAX, &root);
-  if (!rc) *out = root;
-  return rc;
+  sk_segment *none = NULL, *mine;
+  int rc;
+  if (!atomic_load(&root)) {
+    if ((rc = sk_segment_create("suitkaise", ROOT_MAX, &mine))) return rc;
+    /* another thread may have been faster: its root is everybody's */
+    if (!atomic_compare_exchange_strong(&root, &none, mine))
+      sk_segment_close(mine);
+  }
+  *out = atomic_load(&root);
+  return 0;
 }

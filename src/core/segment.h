@@ -10,6 +10,9 @@
 
 #define SK_LINE 128  /* two cache lines: the unit that processors prefetch */
 
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+               "atomics with a lock of the process's own cannot be shared");
+
 /* At offset 0 of every segment. */
 struct segment_header {
   char magic[8];

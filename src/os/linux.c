@@ -64,15 +64,32 @@ int os_memory_create (const char *label, int *out) {
   return 0;
 }
 
+/* Over the host's limit on file sizes (EFBIG) the kernel also sends a signal
+** that would end the process; the error says enough. */
+static void forget_file_size_signal (const sigset_t *blocked) {
+  struct timespec now = { 0, 0 };
+  sigset_t set;
+  if (sigismember(blocked, SIGXFSZ)) return;  /* the host takes care of it */
+  sigemptyset(&set);
+  sigaddset(&set, SIGXFSZ);
+  sigtimedwait(&set, NULL, &now);
+}
+
 int os_memory_grow (int fd, uint64_t from, uint64_t to) {
-  int rc;
+  sigset_t every, before;
+  int rc, err;
+  /* a timer's signals could interrupt a long growth again and again */
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &before);
   /* fallocate, not ftruncate: a full system says so here and not with
   ** SIGBUS at the first store */
-  do {
-    rc = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
-  } while (rc && errno == EINTR);
+  rc = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
+  err = errno;
+  if (rc && err == EFBIG) forget_file_size_signal(&before);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (!rc) return 0;
-  return errno == ENOSPC || errno == ENOMEM ? SKE_NOMEM : SKE_SYS;
+  errno = err;
+  return err == ENOSPC || err == ENOMEM ? SKE_NOMEM : SKE_SYS;
 }
 
 int os_fork_mark (_Atomic uint64_t **out) {
