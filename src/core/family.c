@@ -8,10 +8,13 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* A page that the kernel zeroes in every child. Without it (an old kernel)
-** the process id tells, at the price of a system call. */
-static _Atomic uint64_t *mark;
-static uint64_t generation;
+/* The mark is 0 in a process that has no generation of its own yet. It lies
+** in a page that the kernel zeroes in every child; where that cannot be had,
+** in `plain`, and the C library's fork zeroes it. */
+static _Atomic uint64_t unmarked;  /* never anything but 0 */
+static _Atomic uint64_t plain;
+static _Atomic uint64_t *_Atomic mark = &unmarked;
+static _Atomic uint64_t generation;
 
 void sk_family_lock (void) {
   pthread_mutex_lock(&lock);
@@ -21,23 +24,40 @@ void sk_family_unlock (void) {
   pthread_mutex_unlock(&lock);
 }
 
-static uint64_t renew (void) {
-  uint64_t old = generation;
-  if (!mark && os_fork_mark(&mark)) {
-    static _Atomic uint64_t fallback;
-    mark = &fallback;
-  }
+static int is_marked (void) {
+  return atomic_load(atomic_load(&mark)) != 0;  /* pairs with renew */
+}
+
+static void after_fork_in_child (void) {
+  if (atomic_load(&mark) != &unmarked) atomic_store(atomic_load(&mark), 0);
+  sk_family_unlock();
+}
+
+static void find_mark (void) {
+  _Atomic uint64_t *page = &plain;
+  /* nobody but the forking thread holds the lock in a child */
+  pthread_atfork(sk_family_lock, sk_family_unlock, after_fork_in_child);
+  os_fork_mark(&page);
+  atomic_store(&mark, page);
+}
+
+static void renew (void) {
+  uint64_t old = atomic_load(&generation), fresh;
+  if (atomic_load(&mark) == &unmarked) find_mark();
   /* random, not counted: the children of one process must differ too */
   do {
-    os_random(&generation, sizeof generation);
-  } while (generation == 0 || generation == old);
-  atomic_store_explicit(mark, 1, memory_order_relaxed);
+    os_random(&fresh, sizeof fresh);
+  } while (fresh == 0 || fresh == old);
   if (old) sk_process_forget_all();
-  return generation;
+  atomic_store(&generation, fresh);
+  atomic_store(atomic_load(&mark), 1);  /* last: others then look no further */
 }
 
 uint64_t sk_generation (void) {
-  if (mark && atomic_load_explicit(mark, memory_order_relaxed))
-    return generation;
-  return renew();
+  if (!is_marked()) {
+    sk_family_lock();
+    if (!is_marked()) renew();
+    sk_family_unlock();
+  }
+  return atomic_load(&generation);
 }

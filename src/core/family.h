@@ -7,13 +7,13 @@
 
 #include "suitkaise.h"
 
-/* The lock of the process-wide lists. Held across fork by the forking thread,
-** so that a child never inherits it locked by a thread that it lacks. */
+/* The lock of the process-wide lists. The forking thread holds it across every
+** fork: a child never inherits it locked by a thread that it lacks. */
 void sk_family_lock (void);
 void sk_family_unlock (void);
 
-/* Called once in a forked child, before anything else of the core runs:
-** process.c forgets the children that are its parent's. */
+/* Called once in a forked child, with the lock held, before anything else of
+** the core runs: process.c forgets the children that are its parent's. */
 void sk_process_forget_all (void);
 
 #endif

@@ -147,10 +147,8 @@ static int fork_watched (sk_process *p) {
   fflush(NULL);
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
-  sk_family_lock();
   pid = fork();
   err = errno;
-  sk_family_unlock();
   if (pid == 0) {
     begin_child(parent, by_main, p->word);
     return SK_CHILD;
@@ -189,7 +187,8 @@ int sk_process_fork (sk_process **out) {
 void sk_process_exit (int code) {
   fflush(NULL);
   /* a process that the child forked by other means has no say here */
-  if (own_pid == getpid()) atomic_store(&own_word->told, TOLD + (uint32_t)(code & 0xff));
+  if (own_pid == getpid())
+    atomic_store(&own_word->told, TOLD + (uint32_t)(code & 0xff));
   _exit(code & 0xff);
 }
 
