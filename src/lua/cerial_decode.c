@@ -16,6 +16,10 @@
 #define SHALLOW 64  /* frames whose containers stay on the Lua stack */
 #define STACK_ROOM (2 * SHALLOW + HAVES + 24)
 
+/* The first size of a table of what is referred to later. */
+#define BYTES_PER_REF 16
+#define MAX_GUESS 4096
+
 int decode_fail (lua_State *L, decoder *d, const char *reason) {
   luaL_checkstack(L, 8, "cerial");
   cerial_push_calls(L);
@@ -66,13 +70,16 @@ static void owe (lua_State *L, decoder *d, size_t bytes) {
 
 /* ---- what is referred to ---- */
 
+static void make_have (lua_State *L, decoder *d, int have) {
+  size_t guess = (size_t)(d->end - d->at) / BYTES_PER_REF;
+  lua_createtable(L, guess < MAX_GUESS ? (int)guess + 4 : MAX_GUESS, 0);
+  lua_replace(L, d->base + have);
+  d->made |= 1u << have;
+}
+
 void decode_keep (lua_State *L, decoder *d, int have, uint32_t n) {
-  int t = d->base + have;
-  if (lua_isnil(L, t)) {
-    lua_createtable(L, 8, 0);
-    lua_replace(L, t);
-  }
-  lua_rawseti(L, t, (int)n);
+  if (!(d->made & 1u << have)) make_have(L, d, have);
+  lua_rawseti(L, d->base + have, (int)n);
 }
 
 static void more_slots (lua_State *L, slot_map *map) {
@@ -121,21 +128,22 @@ static void push_ref (lua_State *L, decoder *d) {
   else lua_rawgeti(L, d->base + HAVE_REFS, (int)(slot & SLOT_BITS));
 }
 
-static void push_string_ref (lua_State *L, decoder *d, uint64_t number) {
+static inline void push_string_ref (lua_State *L, decoder *d,
+                                    uint64_t number) {
   uint32_t slot = decode_find(L, d, &d->strings, number);
   lua_rawgeti(L, d->base + HAVE_STRINGS, (int)slot);
 }
 
 /* ---- strings ---- */
 
-static void push_string (lua_State *L, decoder *d, size_t len, int shared) {
+static inline void push_string (lua_State *L, decoder *d, size_t len, int shared) {
   const uint8_t *p = decode_bytes(L, d, len);
   lua_pushlstring(L, (const char *)p, len);
   decode_number(L, d, &d->strings, HAVE_STRINGS, shared);
 }
 
 /* Push the string of this tag: 0 when it is none of a string's. */
-static int read_string (lua_State *L, decoder *d, int tag) {
+static inline int read_string (lua_State *L, decoder *d, int tag) {
   if (tag >= TAG_STRING && tag < TAG_STRING_SHARED)
     push_string(L, d, (size_t)(tag - TAG_STRING), 0);
   else if (tag >= TAG_STRING_SHARED && tag < TAG_MAP)
@@ -232,19 +240,17 @@ static size_t run_width (int tag) {
 }
 
 static void read_run (lua_State *L, decoder *d, int tag) {
-  dframe *f = d->depth ? &d->frames[d->depth - 1] : NULL;
+  dframe *f = &d->frames[d->depth - 1];
   size_t width = run_width(tag);
   uint32_t i, n = decode_count(L, d);
   const uint8_t *p;
-  if (!f || f->phase != EXPECT_ITEM || n > f->items - f->item || n == 0)
+  if (f->phase != EXPECT_ITEM || n > f->items - f->item || n == 0)
     decode_fail(L, d, "a run of numbers outside an array");
   if (n > (size_t)(d->end - d->at) / width)
     decode_fail(L, d, "the bytes end too early");
   p = decode_bytes(L, d, n * width);
   d->owed -= n;
-  if (d->direct && f->item == 0 && n == f->items &&
-      direct_fill(L, f->index, tag, p, n))
-    f->item = n;
+  if (d->direct && direct_fill(L, f->index, f->item, tag, p, n)) f->item += n;
   else for (i = 0; i < n; i++, p += width) {
     push_of_run(L, d, tag, p);
     lua_rawseti(L, f->index, (int)++f->item);
@@ -370,15 +376,16 @@ static int read_value (lua_State *L, decoder *d, int tag) {
 }
 
 static void check_key (lua_State *L, decoder *d) {
-  if (lua_isnil(L, -1)) decode_fail(L, d, "nil as a key");
-  if (lua_type(L, -1) == LUA_TNUMBER) {
+  int type = lua_type(L, -1);
+  if (type == LUA_TNIL) decode_fail(L, d, "nil as a key");
+  if (type == LUA_TNUMBER) {
     lua_Number n = lua_tonumber(L, -1);
     if (n != n) decode_fail(L, d, "NaN as a key");
   }
 }
 
 /* The value on top has arrived in frame f. */
-static void take (lua_State *L, decoder *d, dframe *f) {
+static inline void take (lua_State *L, decoder *d, dframe *f) {
   switch (f->phase) {
     case EXPECT_ITEM:
       lua_rawseti(L, f->index, (int)++f->item);
@@ -404,7 +411,7 @@ static void take (lua_State *L, decoder *d, dframe *f) {
 
 /* A value is on top: hand it to its frame, and every frame that becomes
 ** complete by that to the one around it. 1: the root is on top. */
-static int deliver (lua_State *L, decoder *d) {
+static inline int deliver (lua_State *L, decoder *d) {
   for (;;) {
     dframe *f;
     if (d->depth == 0) return 1;
@@ -423,6 +430,31 @@ static void reset (decoder *d) {
   d->objects.next = d->strings.next = d->cells.next = 0;
   d->objects.used = d->strings.used = d->cells.used = 0;
   d->metas = d->standins = 0;
+  d->made = 0;
+}
+
+static inline int read_tag (lua_State *L, decoder *d) {
+  if (d->at == d->end) decode_fail(L, d, "the bytes end too early");
+  return *d->at++;
+}
+
+/* Read the next value and what it completes. 1: the root is on top. */
+static inline int step (lua_State *L, decoder *d) {
+  dframe *f = &d->frames[d->depth - 1];
+  int tag = read_tag(L, d);
+  if (tag >= TAG_RUN_I8 && tag <= TAG_RUN_NUMBER) {
+    read_run(L, d, tag);
+    if (f->phase != EXPECT_NOTHING) return 0;
+    pop_frame(L, d);
+    return deliver(L, d);
+  }
+  if (f->kind == DFRAME_TABLE) d->owed--;
+  if (f->phase == EXPECT_KEY && read_string(L, d, tag)) {
+    f->phase = EXPECT_VALUE;
+    return 0;
+  }
+  if (read_value(L, d, tag)) return 0;
+  return deliver(L, d);
 }
 
 void decode_message (lua_State *L, decoder *d, const uint8_t *data,
@@ -433,18 +465,8 @@ void decode_message (lua_State *L, decoder *d, const uint8_t *data,
   d->base = lua_gettop(L);
   reset(d);
   lua_settop(L, d->base + HAVES);
-  for (;;) {
-    int tag = *decode_bytes(L, d, 1);
-    if (tag >= TAG_RUN_I8 && tag <= TAG_RUN_NUMBER) {
-      read_run(L, d, tag);
-      if (d->frames[d->depth - 1].phase != EXPECT_NOTHING) continue;
-      pop_frame(L, d);
-    }
-    else {
-      if (d->depth && d->frames[d->depth - 1].kind == DFRAME_TABLE) d->owed--;
-      if (read_value(L, d, tag)) continue;
-    }
-    if (deliver(L, d)) break;
+  if (read_value(L, d, read_tag(L, d))) {
+    while (!step(L, d)) { /* until the root is complete */ }
   }
   revive_finish(L, d);
   lua_replace(L, d->base + 1);

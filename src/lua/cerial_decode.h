@@ -59,6 +59,7 @@ typedef struct decoder {
   int base;
   int trusted;
   int is_class;         /* the value on top came by a class's name */
+  uint32_t made;        /* a bit for each of HAVE_* that is a table by now */
   uint8_t direct;
   uint8_t busy;
 } decoder;
@@ -83,7 +84,7 @@ uint32_t decode_find (lua_State *L, decoder *d, const slot_map *map,
 /* Number the object on top; keep it when it is shared. -> slot or 0 */
 uint32_t decode_number (lua_State *L, decoder *d, slot_map *map, int have,
                         int shared);
-/* Set a table's slot t[n] = value on top (popped); make it when it is nil. */
+/* Set entry n of the table HAVE_* to the value on top (popped). */
 void decode_keep (lua_State *L, decoder *d, int have, uint32_t n);
 void decode_message (lua_State *L, decoder *d, const uint8_t *data,
                      size_t len);

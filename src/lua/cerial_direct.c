@@ -161,7 +161,7 @@ static int filled_agrees (lua_State *L) {
   int16_t run[3] = { -1, 0, 300 };
   int i, ok;
   lua_createtable(L, 3, 0);
-  ok = direct_fill(L, lua_gettop(L), TAG_RUN_I16, (const uint8_t *)run, 3);
+  ok = direct_fill(L, lua_gettop(L), 0, TAG_RUN_I16, (const uint8_t *)run, 3);
   for (i = 1; ok && i <= 3; i++) {
     lua_rawgeti(L, -1, i);
     ok = lua_type(L, -1) == LUA_TNUMBER &&
@@ -475,12 +475,12 @@ static void fill_int (uint64_t *item, int32_t v) {
   memcpy(item, &d, sizeof d);
 }
 
-int direct_fill (lua_State *L, int index, int tag, const uint8_t *p,
-                 uint32_t n) {
+int direct_fill (lua_State *L, int index, uint32_t from, int tag,
+                 const uint8_t *p, uint32_t n) {
   const gctab *t = lua_topointer(L, index);
-  uint64_t *item = (uint64_t *)(uintptr_t)t->array + 1;
+  uint64_t *item = (uint64_t *)(uintptr_t)t->array + 1 + from;
   uint32_t i;
-  if (t->asize <= n) return 0;
+  if (t->asize <= from + n) return 0;
   switch (tag) {
     case TAG_RUN_F64: case TAG_RUN_NUMBER: return fill_doubles(item, p, n);
     case TAG_RUN_I8:
@@ -536,9 +536,9 @@ uint32_t direct_stamp (const void *table) {
   return 0;
 }
 
-int direct_fill (lua_State *L, int index, int tag, const uint8_t *p,
-                 uint32_t n) {
-  (void)L, (void)index, (void)tag, (void)p, (void)n;
+int direct_fill (lua_State *L, int index, uint32_t from, int tag,
+                 const uint8_t *p, uint32_t n) {
+  (void)L, (void)index, (void)from, (void)tag, (void)p, (void)n;
   return 0;
 }
 

@@ -139,9 +139,10 @@ void direct_push_key (lua_State *L, encoder *e, const frame *f);
 uint64_t direct_string (const char *s);
 /* A number that changes when the fields of the table do. */
 uint32_t direct_stamp (const void *table);
-/* Fill items 1..n of the new table at `index` with a run: 0: not done. */
-int direct_fill (lua_State *L, int index, int tag, const uint8_t *p,
-                 uint32_t n);
+/* Fill n items after item `from` of the new table at `index` with a run.
+** 0: not done. */
+int direct_fill (lua_State *L, int index, uint32_t from, int tag,
+                 const uint8_t *p, uint32_t n);
 
 /* ---- small parts that every file needs ---- */
 
