@@ -11,8 +11,21 @@
 
 local classes = require "suitkaise.shared.classes"
 local ffi_path = require "suitkaise.shared.ffi"
+local registry = require "suitkaise.cerial.registry"
 
-return classes.make(ffi_path.load())
+local shared = classes.make(ffi_path.load())
+
+-- Handles are data: cerial carries them in bytes that are not trusted too. A
+-- process that has not loaded this module finds the class by its name.
+for name, class in pairs(shared) do
+  registry.handle("suitkaise.shared:" .. name, {
+    match = class,
+    serialize = class.__serialize,
+    deserialize = class.__deserialize,
+  })
+end
+
+return shared
 
 --- A number that processes count with. Exact to 2^53; beyond that it reads
 -- as an int64 on LuaJIT, as the nearest float on PUC Lua 5.1, and as an

@@ -178,7 +178,7 @@ static int link_collect (lua_State *L) {
     lsk_cerial_decode(L, data, len);
     n++;
     if (keyed) {
-      lua_pushnumber(L, (lua_Number)h->index);
+      lsk_pushint(L, (int64_t)h->index);
       lua_rawseti(L, 4, at + n);
     }
     lua_rawseti(L, 3, keyed ? at + n : (int)h->index);
@@ -218,8 +218,8 @@ static int link_peek (lua_State *L) {
   lsk_check(L, rc, "receive");
   if (rc == 0) return 0;
   lua_pushstring(L, kind_name(k->current.kind));
-  lua_pushnumber(L, lsk_link_head(k)->job);
-  lua_pushnumber(L, (lua_Number)lsk_link_head(k)->index);
+  lsk_pushint(L, lsk_link_head(k)->job);
+  lsk_pushint(L, (int64_t)lsk_link_head(k)->index);
   return 3;
 }
 
