@@ -1,5 +1,6 @@
 local class = require "suitkaise.class"
 local errors = require "suitkaise.errors"
+local helper = require "spec.helper"
 local is = require "suitkaise.is"
 
 describe("a class", function()
@@ -146,6 +147,27 @@ describe("a class below another", function()
     collectgarbage()
     collectgarbage()
     assert.is_nil(held[1])
+  end)
+end)
+
+describe("an object of a class, sent and received", function()
+  it("is one of a class like it", function()
+    -- a program of its own: busted gives its tests an environment
+    assert.equal("rex: woof,animal rex,true,class Dog,bo: woof,animal pip\n",
+                 helper.run [[
+      local sk = require "suitkaise"
+      local Animal = sk.class "Animal"
+      function Animal:init(name) self.name = name end
+      function Animal:__tostring() return "animal " .. self.name end
+      local Dog = sk.class("Dog", Animal)
+      function Dog:speak() return self.name .. ": woof" end
+
+      local rex = sk.cerial.deserialize(sk.cerial.serialize(Dog("rex")),
+                                        { trusted = true })
+      local Again = getmetatable(rex)
+      print(table.concat({ rex:speak(), tostring(rex),
+        tostring(rex:is_a "Animal"), tostring(Again), Again("bo"):speak(),
+        tostring(Again:extend "Puppy"("pip")) }, ","))]])
   end)
 end)
 

@@ -211,6 +211,29 @@ describe("raising", function()
   end)
 end)
 
+describe("an error, sent and received", function()
+  local cerial = require "suitkaise.cerial"
+
+  local function travel(e)
+    return cerial.deserialize(cerial.serialize(e), { trusted = true })
+  end
+
+  it("is of its class and has its fields", function()
+    local e = travel(errors.new("TaskError", {
+      message = "item 3", index = 3,
+      original_error = errors.new("RunError", "x") }))
+    assert.equal(errors.classes.TaskError, getmetatable(e))
+    assert.equal(3, e.index)
+    assert.is_true(errors.is(e.original_error, "ProcessError"))
+    assert.equal("TaskError: item 3\n  caused by: RunError: x", tostring(e))
+  end)
+
+  it("may be of a class that was added", function()
+    errors.define("AddedError", "ShareError")
+    assert.is_true(errors.is(travel(errors.new "AddedError"), "ShareError"))
+  end)
+end)
+
 describe("refusing an argument", function()
   local function pool(workers)
     errors.argument("Pool", "workers", workers, "a whole number")

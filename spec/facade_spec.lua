@@ -25,6 +25,8 @@ describe("the facade", function()
     assert.equal(require "suitkaise.class", sk.class)
     assert.equal(require "suitkaise.is", sk.is)
     assert.equal(require "suitkaise.shared", sk.shared)
+    assert.equal(require "suitkaise.cerial", sk.cerial)
+    assert.equal(require "suitkaise.pool", sk.Pool)
     assert.equal(require "suitkaise.shared".Counter, sk.Counter)
     assert.equal(require "suitkaise.shared".Flag, sk.Flag)
     assert.equal(require "suitkaise.shared".Progress, sk.Progress)
@@ -62,7 +64,8 @@ describe("the facade", function()
       local before = {}
       for name in pairs(_G) do before[name] = true end
       local sk = require "suitkaise"
-      for _, part in ipairs { "errors", "class", "is", "shared" } do
+      for _, part in ipairs { "errors", "class", "is", "shared", "cerial",
+                            "Pool" } do
         local _ = sk[part]
       end
       for name in pairs(_G) do

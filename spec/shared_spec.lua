@@ -614,6 +614,52 @@ for way, set in pairs(ways) do
   end)
 end
 
+describe("a shared type in cerial's bytes", function()
+  local cerial = require "suitkaise.cerial"
+  local shared = require "suitkaise.shared"
+
+  after_each(helper.nothing_left)
+
+  for _, options in ipairs { { trusted = true }, {} } do
+    local how = options.trusted and "trusted" or "not trusted"
+
+    it("is the same word afterwards, " .. how, function()
+      local counter = shared.Counter(1)
+      local value = { counter, shared.Flag(true), shared.Progress(4), counter }
+      local copy = cerial.deserialize(cerial.serialize(value), options)
+      copy[1]:increment()
+      assert.equal(2, counter.value)
+      assert.is_true(rawequal(copy[1], copy[4]))
+      assert.is_true(copy[2].value)
+      assert.equal(4, copy[3].total)
+      assert.is_true(is(copy[3], "Progress"))
+    end)
+  end
+
+  it("may be captured by a function", function()
+    assert.equal("2 2\n", helper.run [[
+      local sk = require "suitkaise"
+      local counter = sk.Counter(1)
+      local copy = sk.cerial.deserialize(sk.cerial.serialize(function()
+        return counter:increment()
+      end), { trusted = true })
+      print(copy() .. " " .. counter.value)]])
+  end)
+
+  it("is refused by another program", function()
+    local name = os.tmpname()
+    local file = io.open(name, "wb")
+    file:write(cerial.serialize(shared.Counter(1)))
+    file:close()
+    assert.matches("DeserializationError: .*another program", helper.run([[
+      local file = io.open("]] .. name .. [[", "rb")
+      local _, err = pcall(require "suitkaise.cerial".deserialize,
+                           file:read "*a", { trusted = true })
+      print(err)]]))
+    os.remove(name)
+  end)
+end)
+
 if has_ffi then
   describe("the two implementations", function()
     after_each(helper.nothing_left)
