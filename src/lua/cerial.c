@@ -8,6 +8,7 @@
 #include "cerial_calls.h"
 #include "cerial_decode.h"
 #include "cerial_encode.h"
+#include "cerial_look.h"
 
 #define MAX_KEPT (4u << 20)        /* bytes of a buffer that is kept */
 #define MAX_KEPT_FRAMES (1u << 14)
@@ -251,6 +252,9 @@ static const luaL_Reg functions[] = {
   { "cerial_decode", cerial_decode },
   { "cerial_setup", cerial_setup },
   { "cerial_direct", cerial_direct },
+  { "cerial_token", cerial_token },
+  { "cerial_count", cerial_count },
+  { "cerial_file", cerial_file },
   { NULL, NULL }
 };
 

@@ -198,7 +198,7 @@ static void push_number (lua_State *L, double n) {
   lua_pushnumber(L, n);
 }
 
-static void read_number (lua_State *L, decoder *d, int tag) {
+void decode_number_value (lua_State *L, decoder *d, int tag) {
   int8_t i8;
   int16_t i16;
   int32_t i32;
@@ -218,8 +218,7 @@ static void read_number (lua_State *L, decoder *d, int tag) {
 }
 
 /* One number of a run. */
-static void push_of_run (lua_State *L, decoder *d, int tag,
-                         const uint8_t *p) {
+void decode_run_value (lua_State *L, decoder *d, int tag, const uint8_t *p) {
   int16_t i16;
   int32_t i32;
   int64_t i64;
@@ -234,14 +233,14 @@ static void push_of_run (lua_State *L, decoder *d, int tag,
   }
 }
 
-static size_t run_width (int tag) {
+size_t decode_run_width (int tag) {
   return tag == TAG_RUN_I8 ? 1 : tag == TAG_RUN_I16 ? 2
        : tag == TAG_RUN_I32 ? 4 : 8;
 }
 
 static void read_run (lua_State *L, decoder *d, int tag) {
   dframe *f = &d->frames[d->depth - 1];
-  size_t width = run_width(tag);
+  size_t width = decode_run_width(tag);
   uint32_t i, n = decode_count(L, d);
   const uint8_t *p;
   if (f->phase != EXPECT_ITEM || n > f->items - f->item || n == 0)
@@ -252,7 +251,7 @@ static void read_run (lua_State *L, decoder *d, int tag) {
   d->owed -= n;
   if (d->direct && direct_fill(L, f->index, f->item, tag, p, n)) f->item += n;
   else for (i = 0; i < n; i++, p += width) {
-    push_of_run(L, d, tag, p);
+    decode_run_value(L, d, tag, p);
     lua_rawseti(L, f->index, (int)++f->item);
   }
   if (f->item == f->items) f->phase = f->pairs ? EXPECT_KEY : EXPECT_NOTHING;
@@ -354,7 +353,7 @@ static int read_other (lua_State *L, decoder *d, int tag) {
       return read_table(L, d, tag);
     case TAG_I8: case TAG_I16: case TAG_I32: case TAG_I64:
     case TAG_F32: case TAG_F64:
-      read_number(L, d, tag);
+      decode_number_value(L, d, tag);
       return 0;
     default: return revive_read(L, d, tag);
   }

@@ -72,6 +72,10 @@ uint64_t decode_varint (lua_State *L, decoder *d);
 uint32_t decode_count (lua_State *L, decoder *d);
 /* n bytes of the message. */
 const uint8_t *decode_bytes (lua_State *L, decoder *d, size_t n);
+/* Push the number of this tag, or one of a run of this tag. */
+void decode_number_value (lua_State *L, decoder *d, int tag);
+void decode_run_value (lua_State *L, decoder *d, int tag, const uint8_t *p);
+size_t decode_run_width (int tag);
 /* Push the string that comes next. */
 void decode_string (lua_State *L, decoder *d);
 /* The value on top becomes the container of a new frame. */

@@ -103,8 +103,15 @@ end
 
 -- ---- the rest ----
 
+local STREAMS = {
+  [io.stdin] = "io:stdin", [io.stdout] = "io:stdout",
+  [io.stderr] = "io:stderr",
+}
+
 local function describe_userdata(value)
   local meta = getmetatable(value)
+  local stream = STREAMS[value]
+  if stream then return kinds.REFERENCE, stream end
   if type(meta) == "table" then
     local kind, a, b = by_type(value, meta)
     if kind ~= nil then return kind, a, b end

@@ -131,9 +131,9 @@ local function make_index()
 end
 
 --- Make the index anew when package.loaded has changed.
--- @tparam int stamp another one for another package.loaded
+-- @tparam ?int stamp another one for another package.loaded; nil: make it
 function names.refresh(stamp)
-  if stamp == indexed_at then return end
+  if stamp and stamp == indexed_at then return end
   indexed_at = stamp
   make_index()
 end

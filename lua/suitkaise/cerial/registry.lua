@@ -35,6 +35,12 @@ function registry.add(name, class)
   end
 end
 
+--- Register a ctype of LuaJIT: its values go as their bytes.
+function registry.add_ctype(name, ctype)
+  registry.values[name] = ctype
+  registry.ctype_names[tonumber(ctype)] = name
+end
+
 --- Register a type whose values are handles to something shared: they travel
 -- as the state that `serialize` returns, on trusted and untrusted bytes.
 -- @tparam string name the same in every process

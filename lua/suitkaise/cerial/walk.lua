@@ -10,7 +10,6 @@ local function visit_table(t, replace, push)
   for k, v in next, t do
     local new = replace(v, k)
     if new ~= nil then
-      t[k] = nil -- keeps the traversal valid: an existing field
       rawset(t, k, new)
       v = new
     end

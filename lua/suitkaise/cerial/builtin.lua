@@ -1,0 +1,147 @@
+--- The live things that cerial knows by itself: files, LuaSocket's TCP
+-- clients, luasql's connections.
+-- @module suitkaise.cerial.builtin
+-- @local
+
+local core = require "suitkaise.core"
+local resources = require "suitkaise.cerial.resources"
+
+-- ---- files ----
+
+resources.add("file", "FILE*", {
+  describe = function(file)
+    local path, mode, position = core.cerial_file(file)
+    if not path then return nil, mode end
+    return { path = path, mode = mode, position = position }
+  end,
+  connect = function(description)
+    local file, why = io.open(description.path, description.mode)
+    if not file then return nil, why end
+    file:seek("set", description.position)
+    return file
+  end,
+})
+
+-- ---- LuaSocket ----
+
+resources.add("socket.tcp", "tcp{client}", {
+  describe = function(socket)
+    local host, port = socket:getpeername()
+    if not host then return nil, port end
+    local description = { host = host, port = tonumber(port) }
+    if socket.gettimeout then
+      description.timeout, description.total = socket:gettimeout()
+    end
+    return description
+  end,
+  connect = function(description)
+    local socket, why = require("socket").tcp()
+    if not socket then return nil, why end
+    socket:settimeout(description.timeout)
+    if description.total and description.total >= 0 then
+      socket:settimeout(description.total, "t")
+    end
+    local ok
+    ok, why = socket:connect(description.host, description.port)
+    if not ok then return nil, why end
+    return socket
+  end,
+})
+
+local function refuse(why)
+  return function() return nil, why end
+end
+
+for _, name in ipairs { "tcp{server}", "tcp{master}", "udp{connected}",
+                        "udp{unconnected}" } do
+  resources.add("socket." .. name, name, {
+    describe = refuse "only a connected TCP client can be made again",
+    connect = refuse "only a connected TCP client can be made again",
+  })
+end
+
+-- ---- luasql ----
+
+-- The first row of a query's answer, or nil and why.
+local function ask(connection, query)
+  local cursor, why = connection:execute(query)
+  if type(cursor) ~= "userdata" then return nil, why end
+  local row = cursor:fetch({}, "a")
+  cursor:close()
+  return row
+end
+
+local function each_row(connection, query)
+  local cursor, why = connection:execute(query)
+  if type(cursor) ~= "userdata" then
+    error(tostring(why or "the connection is closed"), 0)
+  end
+  return function()
+    local row = cursor:fetch({}, "a")
+    if not row then cursor:close() end
+    return row
+  end
+end
+
+local function describe_sqlite(connection)
+  local description = { attached = {} }
+  for row in each_row(connection, "PRAGMA database_list") do
+    if row.name ~= "temp" and row.file == "" then
+      return nil, "an in-memory database lives in its process only"
+    end
+    if row.name == "main" then description.path = row.file
+    elseif row.name ~= "temp" then
+      description.attached[row.name] = row.file
+    end
+  end
+  return description
+end
+
+local function quote(text, mark)
+  return mark .. text:gsub(mark, mark .. mark) .. mark
+end
+
+resources.add("luasql.sqlite3", "SQLite3 connection", {
+  describe = describe_sqlite,
+  connect = function(description)
+    local env = require("luasql.sqlite3").sqlite3()
+    local connection, why = env:connect(description.path)
+    if not connection then return nil, why end
+    for name, path in pairs(description.attached) do
+      local ok
+      ok, why = connection:execute("ATTACH " .. quote(path, "'") .. " AS "
+                                   .. quote(name, '"'))
+      if not ok then return nil, why end
+    end
+    return connection
+  end,
+})
+
+-- Where the server listens for local clients; only some roles may know.
+local function socket_folder(connection)
+  local row = ask(connection, "SHOW unix_socket_directories")
+  return row and row.unix_socket_directories:match "^%s*([^,]+)"
+end
+
+local function describe_postgres(connection)
+  local row, why = ask(connection, "SELECT current_database() AS database, "
+    .. "session_user AS username, host(inet_server_addr()) AS host, "
+    .. "inet_server_port() AS port, current_setting('port') AS local_port")
+  if not row then return nil, why end
+  return {
+    database = row.database, user = row.username,
+    host = row.host or socket_folder(connection),
+    port = tonumber(row.port or row.local_port),
+  }
+end
+
+resources.add("luasql.postgres", "PostgreSQL connection", {
+  describe = describe_postgres,
+  connect = function(description, auth)
+    local given = type(auth) == "table" and auth or { password = auth }
+    local env = require("luasql.postgres").postgres()
+    return env:connect(description.database, given.user or description.user,
+                       given.password, given.host or description.host,
+                       given.port or description.port)
+  end,
+})
