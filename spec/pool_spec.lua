@@ -154,8 +154,10 @@ describe("Pool", function()
 
     it("puts what is done first first", function()
       local gate = sk.Flag(false)
-      local results = open{ workers = 2, chunk = 1 }:unordered_map(function(x)
-        if x == 1 then gate:wait(20) else gate:set() end
+      local results = open{ workers = 2, chunk = 1 }:progress(function(done)
+        if done == 1 then gate:set() end
+      end):unordered_map(function(x)
+        if x == 1 then gate:wait(20) end
         return x
       end, { 1, 2 })
       assert.same({ 2, 1, n = 2 }, results)
@@ -406,7 +408,7 @@ describe("Pool", function()
     it("of a result that cannot travel are that item's", function()
       open()
       local next_value = pool:imap(function(x)
-        if x == 1 then return coroutine.create(print) end
+        if x == 1 then return coroutine.create(function() end) end
         return x
       end, { 1, 2 })
       local ok, err = pcall(next_value)
@@ -420,7 +422,7 @@ describe("Pool", function()
     function()
       open()
       local ok, err = pcall(pool.map, pool, double,
-                            { 1, 2, { deep = coroutine.create(print) }, 4 })
+                            { 1, 2, { deep = coroutine.create(function() end) }, 4 })
       assert.is_false(ok)
       assert.is_true(sk.is(err, "SerializationError"))
       assert.equal(3, err.index)
@@ -431,7 +433,7 @@ describe("Pool", function()
 
     it("of a function that cannot travel name what it holds", function()
       open()
-      local held = coroutine.create(print)
+      local held = coroutine.create(function() end)
       local ok, err = pcall(pool.map, pool, function() return held end, { 1 })
       assert.is_false(ok)
       assert.is_true(sk.is(err, "SerializationError"))

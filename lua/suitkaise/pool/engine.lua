@@ -226,12 +226,14 @@ end
 
 -- Take work for an idle worker from the end of the longest queue: a whole
 -- chunk when it is not the one that is being done, else half of its rest.
-local function steal(pool, idle)
+-- Little work stays where it is, unless nothing has moved for a while.
+local function steal(pool, idle, is_stuck)
   local victim = most_loaded(pool, idle)
   local chunk = victim and victim.chunks[victim.last]
   if not chunk or chunk.n - chunk.done < 1 then return false end
   local left = chunk.n - chunk.done
-  if left * (chunk.job.mean or 1) < STEAL_SECONDS then return false end
+  local seconds = left * (chunk.job.mean or 1)
+  if seconds < STEAL_SECONDS and not is_stuck then return false end
   local keep = victim.last > victim.first and 0 or math.floor((left - 1) / 2)
   return revoke(victim, chunk, keep) > 0
 end
@@ -339,15 +341,18 @@ end
 -- ---- the loop ----
 
 --- One round: everything that can be done without waiting.
+-- @tparam table pool
+-- @tparam[opt] boolean is_stuck nothing came in for a while
 -- @return true when something came in
-function engine.turn(pool)
+function engine.turn(pool, is_stuck)
   local outcomes = 0
   for _, slot in ipairs(pool.crew) do
     if slot.process then outcomes = outcomes + take_in(pool, slot) end
   end
   fill_all(pool)
   for _, slot in ipairs(pool.crew) do
-    if slot.process and slot.last < slot.first and steal(pool, slot) then
+    if slot.process and slot.last < slot.first
+       and steal(pool, slot, is_stuck) then
       fill_all(pool)
     end
   end
@@ -372,7 +377,7 @@ end
 function engine.run(pool, ready, deadline)
   local lazy, rounds = true, 0
   while not ready() do
-    local came = engine.turn(pool)
+    local came = engine.turn(pool, not lazy)
     local now = core.now()
     rounds = rounds + 1
     if not came or rounds % DEATH_ROUNDS == 0 then
