@@ -7,6 +7,7 @@
 local core = require "suitkaise.core"
 local describe = require "suitkaise.cerial.describe"
 local errors = require "suitkaise.errors"
+local environment = require "suitkaise.cerial.environment"
 local kinds = require "suitkaise.cerial.kinds"
 local names = require "suitkaise.cerial.names"
 local options = require "suitkaise.options"
@@ -37,6 +38,7 @@ core.cerial_setup {
   [call.REFUSE] = resolve.refuse,
   [call.VM] = vm,
   [call.REGISTERED] = registry.names,
+  [call.ENVIRONMENT] = environment.narrow,
 }
 require "suitkaise.cerial.builtin"
 

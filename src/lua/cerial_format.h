@@ -92,7 +92,8 @@ enum {
   CALL_REPLACE,     /* root, pairs of stand-in and object -> root */
   CALL_REFUSE,      /* reason, position, cause: raises */
   THE_VM,           /* which bytecode this VM makes and reads */
-  THE_REGISTERED    /* class or ctype -> name */
+  THE_REGISTERED,   /* class or ctype -> name */
+  CALL_ENVIRONMENT  /* function, its environment -> what to send instead */
 };
 
 #endif

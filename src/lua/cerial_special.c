@@ -2,6 +2,8 @@
 ** What is no plain value. The Lua side (lua/suitkaise/cerial/describe.lua)
 ** decides how it travels; this file writes what it says.
 */
+#include <string.h>
+
 #include "cerial_calls.h"
 #include "cerial_encode.h"
 
@@ -326,10 +328,23 @@ enum outcome special_emit (lua_State *L, encoder *e) {
 
 /* ---- the steps of functions and hooks ---- */
 
+/* Put what is sent in its place for the function's environment on top. */
+static void narrow_environment (lua_State *L, encoder *e) {
+  if (!lua_istable(L, -1) || !lua_getmetatable(L, -1)) return;
+  lua_pop(L, 1);
+  push_call(L, e, CALL_ENVIRONMENT);
+  lua_insert(L, -2);
+  lua_pushvalue(L, e->base + SLOT_TABLE);
+  lua_insert(L, -2);
+  lua_call(L, 2, 1);
+  anchor(L, e, lua_gettop(L));
+}
+
 static enum outcome step_env (lua_State *L, encoder *e, frame *f) {
   f->phase = PHASE_CELLS;
 #if HAS_ENVIRONMENTS
   lua_getfenv(L, e->base + SLOT_TABLE);
+  narrow_environment(L, e);
 #else
   lua_pushnil(L);
 #endif
@@ -359,9 +374,12 @@ static int cell_sent (lua_State *L, encoder *e, int n) {
 static enum outcome step_cells (lua_State *L, encoder *e, frame *f) {
   while (f->item < f->items) {
     enum outcome now;
+    const char *name;
     int n = (int)++f->item;
     if (cell_sent(L, e, n)) continue;
-    lua_getupvalue(L, e->base + SLOT_TABLE, n);
+    name = lua_getupvalue(L, e->base + SLOT_TABLE, n);
+    if (!HAS_ENVIRONMENTS && name && !strcmp(name, "_ENV"))
+      narrow_environment(L, e);
     now = encode_emit(L, e);
     if (now != EMITTED) return now;
   }
