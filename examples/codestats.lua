@@ -50,35 +50,41 @@ local function batches(files)
   end
 end
 
-local function in_parallel(files, workers)
+local function result_of(a_report, limits, lines, left_out)
+  return { summary = summary.of(a_report, limits), files = a_report.files,
+           imported = a_report.imported, lines = lines, left_out = left_out }
+end
+
+local function in_parallel(files, limits, workers)
   local progress = sk.Progress(#files):bar()
   local lines, left_out = sk.Counter(0), sk.Counter(0)
 
   local function read_batch(batch)  -- in a worker
-    return report.on(batch, function(file)
+    return report.pack(report.on(batch, function(file)
       progress:increment()
       if file then lines:increment(file.lines) else left_out:increment() end
-    end)
+    end))
   end
 
   local total = report.new()
   local pool = sk.Pool{ workers = workers }
   for part in pool:unordered_imap(read_batch, batches(files)) do
-    report.merge(total, part)
+    report.add(total, part)
     progress:bar()  -- draws it again when it is time to
   end
   pool:close()
-  return { report = total, lines = lines.value, left_out = left_out.value }
+  return result_of(report.unpack(total, limits.identifiers), limits,
+                   lines.value, left_out.value)
 end
 
-local function in_one_process(files)
+local function in_one_process(files, limits)
   local progress = sk.Progress(#files):bar()
   local lines, left_out = 0, 0
   local total = report.on(files, function(file)
     progress:increment()
     if file then lines = lines + file.lines else left_out = left_out + 1 end
   end)
-  return { report = total, lines = lines, left_out = left_out }
+  return result_of(total, limits, lines, left_out)
 end
 
 -- What fn(...) returns, and how many seconds of wall clock it took.

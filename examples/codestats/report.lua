@@ -1,11 +1,13 @@
--- What is known about some source files. Reports of parts are merged into one
--- for all: in whatever order, the sum is the same.
+-- What is known about some source files:
 --
 --   files        path -> language, lines, blank, comment, code, bytes
 --   skipped      path -> why it was left out
 --   identifiers  language -> name -> how often it is used
 --   imported     language -> name -> how many files import it
+--
+-- Reports on parts add up to a report on all, in whatever order.
 
+local identifiers = require "codestats.identifiers"
 local languages = require "codestats.languages"
 local scan = require "codestats.scan"
 
@@ -20,6 +22,7 @@ function report.new()
   return { files = {}, skipped = {}, identifiers = {}, imported = {} }
 end
 
+-- The table at `key`, made if there is none.
 local function inner(map, key)
   local found = map[key]
   if not found then
@@ -28,6 +31,8 @@ local function inner(map, key)
   end
   return found
 end
+
+-- ---- making ----
 
 local function add_file(self, path)
   local language = scan.language(path).name
@@ -44,13 +49,13 @@ local function add_file(self, path)
   self.files[path] = file
 end
 
---- A report on these files. `on_file`, if any, is called after each with its
--- figures, or nil when it was left out.
+--- A report on these files. `on_file` is called after each of them, with its
+-- figures, or with nil when it was left out.
 function report.on(paths, on_file)
   local self = report.new()
   for _, path in ipairs(paths) do
     add_file(self, path)
-    if on_file then on_file(self.files[path]) end
+    on_file(self.files[path])
   end
   for language, counts in pairs(self.identifiers) do
     for word in keywords[language]:gmatch "%S+" do counts[word] = nil end
@@ -58,35 +63,54 @@ function report.on(paths, on_file)
   return self
 end
 
-local function add_counts(total, part)
-  for language, counts in pairs(part) do
-    local sum = inner(total, language)
-    for name, n in pairs(counts) do sum[name] = (sum[name] or 0) + n end
+-- ---- adding up ----
+
+--- Make a report compact, to be sent.
+function report.pack(self)
+  for language, counts in pairs(self.identifiers) do
+    self.identifiers[language] = identifiers.pack(counts)
   end
+  return self
 end
 
---- Add `part` to `total`.
-function report.merge(total, part)
+--- Add a packed report to another.
+function report.add(total, part)
   for path, file in pairs(part.files) do total.files[path] = file end
   for path, why in pairs(part.skipped) do total.skipped[path] = why end
-  add_counts(total.identifiers, part.identifiers)
-  add_counts(total.imported, part.imported)
+  for language, packed in pairs(part.identifiers) do
+    if not total.identifiers[language] then
+      total.identifiers[language] = identifiers.new()
+    end
+    identifiers.add(total.identifiers[language], packed)
+  end
+  for language, imported in pairs(part.imported) do
+    local sum = inner(total.imported, language)
+    for name, n in pairs(imported) do sum[name] = (sum[name] or 0) + n end
+  end
 end
 
---- Where two reports (or any two values) differ first, as "files/x.c/lines";
--- nil when they are equal through and through.
+--- From packed to plain again, with only the identifiers that may be among
+-- the `limit` commonest.
+function report.unpack(self, limit)
+  for language, packed in pairs(self.identifiers) do
+    self.identifiers[language] = identifiers.commonest(packed, limit)
+  end
+  return self
+end
+
+--- Where two reports (or any two values) differ, as "files/x.c/lines"; nil
+-- when they are equal through and through.
 function report.difference(a, b, where)
   if type(a) ~= "table" or type(b) ~= "table" then
-    if a ~= b then return where end
-    return nil
+    return a ~= b and where or nil
   end
-  local path = where and where .. "/" or ""
+  local prefix = where and where .. "/" or ""
   for key, value in pairs(a) do
-    local found = report.difference(value, b[key], path .. tostring(key))
+    local found = report.difference(value, b[key], prefix .. tostring(key))
     if found then return found end
   end
   for key in pairs(b) do
-    if a[key] == nil then return path .. tostring(key) end
+    if a[key] == nil then return prefix .. tostring(key) end
   end
 end
 
