@@ -104,7 +104,8 @@ SK_API int sk_bell_create (sk_segment *s, int pollable, sk_bell **out);
 /* Give back what the bell holds outside the segment (a descriptor). */
 SK_API void sk_bell_destroy (sk_bell *b);
 SK_API uint32_t sk_bell_listen (sk_bell *b, enum sk_sleep how);
-/* 0 when rung, SKE_TIMEOUT, or SKE_INTR. */
+/* 0 when rung, SKE_TIMEOUT or SKE_INTR; SKE_SYS when the process closed the
+** bell's descriptor. */
 SK_API int sk_bell_sleep (sk_bell *b, uint32_t seen, int64_t timeout_ns);
 SK_API void sk_bell_awake (sk_bell *b);
 /* Wake the sleeper if it sleeps at least as lightly as `how`: SK_LAZY wakes

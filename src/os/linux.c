@@ -28,9 +28,12 @@
 #define NS 1000000000LL
 #define FIRST_FD 3  /* 0 to 2 are the host's even when it has closed them */
 
+#define FOR_EVER (INT32_MAX * NS)  /* what every time_t can hold */
+
 static struct timespec to_timespec (int64_t ns) {
   struct timespec t;
   if (ns < 0) ns = 0;
+  if (ns > FOR_EVER) ns = FOR_EVER;
   t.tv_sec = (time_t)(ns / NS);
   t.tv_nsec = (long)(ns % NS);
   return t;
@@ -117,32 +120,45 @@ void os_random (void *buf, size_t n) {
 
 /* ---- sleeping ---- */
 
+/* The call that takes the C library's timespec: 32-bit systems may have two. */
+static long futex_call (void) {
+#ifdef SYS_futex_time64
+  if (sizeof(time_t) > sizeof(long)) return SYS_futex_time64;
+#endif
+  return SYS_futex;
+}
+
 int os_park (_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns) {
   struct timespec t = to_timespec(timeout_ns);
-  if (!syscall(SYS_futex, word, FUTEX_WAIT, seen, &t, NULL, 0)) return 0;
+  if (!syscall(futex_call(), word, FUTEX_WAIT, seen, &t, NULL, 0)) return 0;
   if (errno == EAGAIN) return 0;
   return errno == EINTR ? SKE_INTR : SKE_TIMEOUT;
 }
 
 void os_unpark (_Atomic uint32_t *word, int count) {
-  syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+  syscall(futex_call(), word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
 int os_event_create (int *fd) {
   return settle(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), fd);
 }
 
+/* A process may have closed its descriptors and opened others: never touch
+** what a file, a pipe or a socket holds. Anonymous inodes have no type. */
+static int is_event (int fd) {
+  struct stat st;
+  return !fstat(fd, &st) && !(st.st_mode & S_IFMT);
+}
+
 void os_event_ring (int fd) {
   uint64_t one = 1;
-  struct stat st;
-  /* A child may have closed its descriptors and opened others: never write
-  ** into a file. Anonymous inodes have no file type. */
-  if (fstat(fd, &st) || (st.st_mode & S_IFMT)) return;
+  if (!is_event(fd)) return;
   if (write(fd, &one, sizeof one) < 0) return;  /* full: readable anyway */
 }
 
 void os_event_clear (int fd) {
   uint64_t n;
+  if (!is_event(fd)) return;
   if (read(fd, &n, sizeof n) < 0) return;  /* nothing to clear */
 }
 
@@ -151,7 +167,7 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
   struct pollfd few[FEW], *p = few;
   struct timespec t = to_timespec(timeout_ns);
   size_t i;
-  int rc;
+  int rc, closed = 0;
   if (n > FEW && !(p = malloc(n * sizeof *p))) return SKE_NOMEM;
   for (i = 0; i < n; i++) {
     p[i].fd = fds[i];
@@ -159,8 +175,10 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
     p[i].revents = 0;
   }
   rc = ppoll(p, (nfds_t)n, &t, NULL);
+  for (i = 0; rc > 0 && i < n; i++) closed |= p[i].revents & POLLNVAL;
   if (p != few) free(p);
-  if (rc > 0) return 0;
+  if (closed) errno = EBADF;  /* else its owner would never sleep again */
+  if (rc > 0) return closed ? SKE_SYS : 0;
   if (rc == 0) return SKE_TIMEOUT;
   return errno == EINTR ? SKE_INTR : SKE_SYS;
 }
