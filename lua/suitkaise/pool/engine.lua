@@ -352,8 +352,8 @@ function engine.turn(pool, is_stuck)
   fill_all(pool)
   for _, slot in ipairs(pool.crew) do
     if slot.process and slot.last < slot.first
-       and steal(pool, slot, is_stuck) then
-      fill_all(pool)
+       and steal(pool, slot, is_stuck) and fill(pool, slot) then
+      slot.link:ring()
     end
   end
   return outcomes > 0
