@@ -77,12 +77,25 @@ local function refuse_function(fn, how)
     .. names.why_not(fn)
 end
 
+-- One string for equal bytecode: long strings are not interned by PUC Lua, and
+-- the encoder knows what it has sent by address.
+local MAX_CODES = 256
+local codes, n_codes = {}, 0
+
+local function unique(code)
+  if codes[code] then return codes[code] end
+  if n_codes == MAX_CODES then codes, n_codes = {}, 0 end
+  codes[code], n_codes = code, n_codes + 1
+  return code
+end
+
 local function dump(fn)
   local code = dumps[fn]
   if not code then
     local ok
     ok, code = pcall(string_dump, fn)
     if not ok then return nil end
+    code = unique(code)
     dumps[fn] = code
   end
   return code

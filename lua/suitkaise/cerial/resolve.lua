@@ -51,7 +51,8 @@ local function become(stand_in, object)
     if rawequal(v, object) then v = stand_in end
     rawset(stand_in, k, v)
   end
-  return debug.setmetatable(stand_in, debug.getmetatable(object))
+  debug.setmetatable(stand_in, debug.getmetatable(object))
+  return stand_in
 end
 
 --- A table for what refers to a hooked object while its state is read.
