@@ -95,9 +95,10 @@ end
 helper.interpreter = quote(first_word())
 
 --- Run Lua code in a new interpreter of this kind: -> what it wrote to
--- stdout and stderr. `options` go before the program: "-joff".
+-- stdout and stderr. `options` go before the program: "-joff"; `before` is
+-- shell code that runs first: "ulimit -n 20".
 -- @usage assert.equal("3\n", helper.run "print(1 + 2)")
-function helper.run(code, options)
+function helper.run(code, options, before)
   local name = os.tmpname()
   local file = assert(io.open(name, "w"))
   assert(file:write(code))
@@ -105,7 +106,8 @@ function helper.run(code, options)
   local paths = "LUA_PATH=" .. quote(package.path) .. " LUA_CPATH="
     .. quote(package.cpath)
   local command = "unset LUA_PATH_5_3 LUA_CPATH_5_3 LUA_PATH_5_4 "
-    .. "LUA_CPATH_5_4; " .. paths .. " exec " .. helper.interpreter .. " "
+    .. "LUA_CPATH_5_4; " .. (before and before .. "; " or "") .. paths
+    .. " exec " .. helper.interpreter .. " "
     .. (options or "") .. " " .. quote(name) .. " 2>&1"
   local pipe = assert(io.popen(command))
   local output = pipe:read "*a"
