@@ -322,6 +322,7 @@ static void pop_frame (lua_State *L, decoder *d) {
 static int open_table (lua_State *L, decoder *d, uint32_t items,
                        uint32_t pairs, int shared, int with_meta) {
   dframe *f;
+  if (with_meta) revive_want_class(L, d);
   owe(L, d, (size_t)items + 2 * (size_t)pairs + (with_meta ? 1 : 0));
   lua_createtable(L, (int)items, (int)pairs);
   decode_number(L, d, &d->objects, HAVE_REFS, shared);

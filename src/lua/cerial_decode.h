@@ -102,6 +102,8 @@ int revive_read (lua_State *L, decoder *d, int tag);
 void revive_take (lua_State *L, decoder *d, dframe *f);
 /* The frame's last value has arrived: its container becomes the result. */
 void revive_end (lua_State *L, decoder *d, dframe *f);
+/* Untrusted: a class must come next, by its name. */
+void revive_want_class (lua_State *L, decoder *d);
 void revive_meta (lua_State *L, decoder *d, dframe *f);
 /* A reference to a hooked object that is still being read. */
 void revive_standin (lua_State *L, decoder *d, uint32_t number);

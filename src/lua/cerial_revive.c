@@ -207,8 +207,7 @@ static void take_cell (lua_State *L, decoder *d, dframe *f) {
 void revive_meta (lua_State *L, decoder *d, dframe *f) {
   if (!lua_istable(L, -1)) decode_fail(L, d, "a metatable was expected");
   if (!d->trusted && !d->is_class)
-    decode_fail(L, d, "an object's class came by value in bytes that are "
-                      "not trusted: use { trusted = true } or register it");
+    decode_fail(L, d, "a metatable that is no class");
 #if LUA_VERSION_NUM >= 502
   if (!d->is_class) {  /* its __gc may arrive later: see revive_finish */
     lua_pushvalue(L, f->index);
@@ -220,10 +219,19 @@ void revive_meta (lua_State *L, decoder *d, dframe *f) {
   lua_setmetatable(L, f->index);
 }
 
+void revive_want_class (lua_State *L, decoder *d) {
+  if (d->trusted) return;
+  if (d->at < d->end && ((*d->at & ~1) == TAG_CLASS || *d->at == TAG_REF))
+    return;
+  decode_fail(L, d, "a class by value in bytes that are not trusted: use "
+                    "{ trusted = true }, or cerial.register the class");
+}
+
 /* The record of a hooked object: class, state, stand-in, 3 when it has one. */
 static int open_hook (lua_State *L, decoder *d, int shared) {
   uint32_t number = d->objects.next, slot;
   dframe *f;
+  revive_want_class(L, d);
   lua_createtable(L, 3, 0);
   slot = decode_number(L, d, &d->objects, HAVE_REFS, shared);
   if (slot) d->objects.slots[number] |= SLOT_IS_PENDING;
@@ -237,8 +245,7 @@ static int open_hook (lua_State *L, decoder *d, int shared) {
 static void take_class (lua_State *L, decoder *d, dframe *f) {
   if (!lua_istable(L, -1)) decode_fail(L, d, "a class was expected");
   if (!d->trusted && !d->is_class)
-    decode_fail(L, d, "a class came by value in bytes that are not "
-                      "trusted: use { trusted = true } or register it");
+    decode_fail(L, d, "a metatable that is no class");
   lua_rawseti(L, f->index, 1);
   f->phase = EXPECT_STATE;
 }

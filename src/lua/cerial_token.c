@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <lualib.h>
+
 #include "cerial_decode.h"
 #include "cerial_look.h"
 
@@ -212,12 +214,22 @@ static int no_file (lua_State *L, const char *why) {
   return 2;
 }
 
+/* The argument's stream, NULL when it is closed. */
+static FILE *check_stream (lua_State *L) {
+#if LUA_VERSION_NUM >= 502
+  const luaL_Stream *s = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  return s->closef ? s->f : NULL;
+#else
+  FILE *const *box = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  return *box;  /* the first field in LuaJIT too */
+#endif
+}
+
 /* (open file) -> path, mode, position; or nil, reason */
 int cerial_file (lua_State *L) {
-  FILE *const *box = luaL_checkudata(L, 1, "FILE*");
+  FILE *f = check_stream(L);
   struct stat st;
   char path[PATH_MAX];
-  FILE *f = *box;
   int fd;
   if (!f) return no_file(L, "it is closed");
   fflush(f);

@@ -62,30 +62,24 @@ end
 
 -- ---- luasql ----
 
--- The first row of a query's answer, or nil and why.
+-- Every row of a query's answer.
 local function ask(connection, query)
-  local cursor, why = connection:execute(query)
-  if type(cursor) ~= "userdata" then return nil, why end
-  local row = cursor:fetch({}, "a")
-  cursor:close()
-  return row
-end
-
-local function each_row(connection, query)
   local cursor, why = connection:execute(query)
   if type(cursor) ~= "userdata" then
     error(tostring(why or "the connection is closed"), 0)
   end
-  return function()
+  local rows = {}
+  repeat
     local row = cursor:fetch({}, "a")
-    if not row then cursor:close() end
-    return row
-  end
+    rows[#rows + 1] = row
+  until not row
+  cursor:close()
+  return rows
 end
 
 local function describe_sqlite(connection)
   local description = { attached = {} }
-  for row in each_row(connection, "PRAGMA database_list") do
+  for _, row in ipairs(ask(connection, "PRAGMA database_list")) do
     if row.name ~= "temp" and row.file == "" then
       return nil, "an in-memory database lives in its process only"
     end
@@ -119,15 +113,14 @@ resources.add("luasql.sqlite3", "SQLite3 connection", {
 
 -- Where the server listens for local clients; only some roles may know.
 local function socket_folder(connection)
-  local row = ask(connection, "SHOW unix_socket_directories")
-  return row and row.unix_socket_directories:match "^%s*([^,]+)"
+  local ok, rows = pcall(ask, connection, "SHOW unix_socket_directories")
+  return ok and rows[1].unix_socket_directories:match "^%s*([^,]+)" or nil
 end
 
 local function describe_postgres(connection)
-  local row, why = ask(connection, "SELECT current_database() AS database, "
+  local row = ask(connection, "SELECT current_database() AS database, "
     .. "session_user AS username, host(inet_server_addr()) AS host, "
-    .. "inet_server_port() AS port, current_setting('port') AS local_port")
-  if not row then return nil, why end
+    .. "inet_server_port() AS port, current_setting('port') AS local_port")[1]
   return {
     database = row.database, user = row.username,
     host = row.host or socket_folder(connection),

@@ -3,6 +3,7 @@
 -- @module suitkaise.cerial.json
 -- @local
 
+local core = require "suitkaise.core"
 local tree = require "suitkaise.cerial.tree"
 
 local floor = math.floor
@@ -80,7 +81,7 @@ end
 -- ---- numbers ----
 
 local function number_text(n)
-  if type(n) ~= "number" then return tostring(n):gsub("U?LL$", "") .. "" end
+  if type(n) ~= "number" then return (tostring(n):gsub("U?LL$", "")) end
   if n ~= n then return '{"$number":"nan"}' end
   if n == 1 / 0 then return '{"$number":"inf"}' end
   if n == -1 / 0 then return '{"$number":"-inf"}' end
@@ -115,9 +116,10 @@ local function int64_text(bytes, signed)
   return (negative and "-" or "") .. table.concat(digits)
 end
 
+local TAG_F64 = "\241"
+
 local function double_at(bytes, at)
-  local core = require "suitkaise.core"
-  local _, _, _, n = core.cerial_token("\239" .. bytes:sub(at, at + 7), 1)
+  local _, _, _, n = core.cerial_token(TAG_F64 .. bytes:sub(at, at + 7), 1)
   return n
 end
 
