@@ -32,17 +32,19 @@ a folder it reads the current one. Symbolic links are not followed.
   --help          print this
 ]]
 
--- Files that travel together. More: fewer identifiers arrive twice and have
--- to be added up. Less: all workers end at about the same time.
-local BATCH = 64
+-- Files that travel together, at most, and batches for each worker, at least.
+-- Large batches: fewer identifiers arrive twice and have to be added up. Many:
+-- all workers end at about the same time.
+local BATCH, BATCHES = 64, 16
 
 -- ---- the work ----
 
-local function batches(files)
+local function batches(files, workers)
+  local size = math.min(BATCH, math.ceil(#files / (BATCHES * workers)))
   local first = 1
   return function()
     if first > #files then return nil end
-    local last = math.min(first + BATCH - 1, #files)
+    local last = math.min(first + size - 1, #files)
     local batch = {}
     for i = first, last do batch[#batch + 1] = files[i] end
     first = last + 1
@@ -50,13 +52,17 @@ local function batches(files)
   end
 end
 
-local function result_of(a_report, limits, lines, left_out)
-  return { summary = summary.of(a_report, limits), files = a_report.files,
-           imported = a_report.imported, lines = lines, left_out = left_out }
+-- What is shown of a report, and what else has to be the same.
+local function result_of(job, found, lines, left_out)
+  for path, why in pairs(job.skipped) do found.skipped[path] = why end
+  return {
+    summary = summary.of(found, job.limits), files = found.files,
+    imported = found.imported, lines = lines, left_out = left_out,
+  }
 end
 
-local function in_parallel(files, limits, workers)
-  local progress = sk.Progress(#files):bar()
+local function in_parallel(job)
+  local progress = sk.Progress(#job.files):bar()
   local lines, left_out = sk.Counter(0), sk.Counter(0)
 
   local function read_batch(batch)  -- in a worker
@@ -67,24 +73,25 @@ local function in_parallel(files, limits, workers)
   end
 
   local total = report.new()
-  local pool = sk.Pool{ workers = workers }
-  for part in pool:unordered_imap(read_batch, batches(files)) do
+  local pool = sk.Pool{ workers = job.workers }
+  local parts = batches(job.files, job.workers)
+  for part in pool:unordered_imap(read_batch, parts) do
     report.add(total, part)
     progress:bar()  -- draws it again when it is time to
   end
   pool:close()
-  return result_of(report.unpack(total, limits.identifiers), limits,
+  return result_of(job, report.unpack(total, job.limits.identifiers),
                    lines.value, left_out.value)
 end
 
-local function in_one_process(files, limits)
-  local progress = sk.Progress(#files):bar()
+local function in_one_process(job)
+  local progress = sk.Progress(#job.files):bar()
   local lines, left_out = 0, 0
-  local total = report.on(files, function(file)
+  local total = report.on(job.files, function(file)
     progress:increment()
     if file then lines = lines + file.lines else left_out = left_out + 1 end
   end)
-  return result_of(total, limits, lines, left_out)
+  return result_of(job, total, lines, left_out)
 end
 
 -- What fn(...) returns, and how many seconds of wall clock it took.
@@ -157,10 +164,9 @@ end
 -- ---- all of it ----
 
 local function print_times(times, difference)
-  print(("\n%-14s %8.3f s"):format(times.workers .. " workers",
-                                   times.parallel_seconds))
-  print(("%-14s %8.3f s   %.2f times as long"):format("one process",
-    times.one_process_seconds, times.speedup))
+  print(("\n%4d workers  %8.3f s"):format(times.workers, times.parallel))
+  print(("one process   %8.3f s   %.2f times as long"):format(
+    times.one_process, times.speedup))
   print(difference and "The results differ: " .. difference
         or "Both results are identical.")
 end
@@ -171,32 +177,32 @@ local function main()
   if not files then refuse(skipped) end
   warm_up(files)
 
-  local workers = options["--workers"] or sk.cpu_count()
-  io.stderr:write(("%d files, %d workers\n"):format(#files, workers))
-  local parallel, parallel_seconds = timed(in_parallel, files, workers)
+  local top = options["--top"]
+  local job = {
+    files = files, skipped = skipped,
+    workers = options["--workers"] or sk.cpu_count(),
+    limits = {
+      identifiers = top or 20, files = top or 10, imports = top or 10,
+    },
+  }
+  io.stderr:write(("%d files, %d workers\n"):format(#files, job.workers))
+  local parallel, parallel_seconds = timed(in_parallel, job)
   io.stderr:write("the same in one process\n")
-  local alone, alone_seconds = timed(in_one_process, files)
+  local alone, alone_seconds = timed(in_one_process, job)
   local difference = report.difference(parallel, alone)
 
-  for path, why in pairs(skipped) do parallel.report.skipped[path] = why end
-  local top = options["--top"]
-  local result = summary.of(parallel.report, {
-    identifiers = top or 20, files = top or 10, imports = top or 10,
-  })
+  local result = parallel.summary
   result.folders = paths
-  result.times = {
-    workers = workers,
-    parallel_seconds = parallel_seconds,
-    one_process_seconds = alone_seconds,
-    speedup = alone_seconds / parallel_seconds,
-  }
   result.identical = not difference
-
+  result.seconds = {
+    workers = job.workers, parallel = parallel_seconds,
+    one_process = alone_seconds, speedup = alone_seconds / parallel_seconds,
+  }
   if options["--json"] then
     print(json.encode(result))
   else
     tables.print(result, options["--by-language"])
-    print_times(result.times, difference)
+    print_times(result.seconds, difference)
   end
   os.exit(difference and 1 or 0)
 end

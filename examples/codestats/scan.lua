@@ -194,9 +194,10 @@ local function scan_line(state, text, i, stop)
   while i < stop do
     local kind = class[byte(text, i)]
     if state.span then
-      local is_comment, seen = state.span.comment, nil
-      i, seen = pass_span(state, text, i, stop)
+      local is_comment = state.span.comment
+      local past, seen = pass_span(state, text, i, stop)
       if is_comment then comment = comment or seen else code = code or seen end
+      i = past
     elseif kind == SPACE then
       i = i + 1
     elseif kind == WORD then

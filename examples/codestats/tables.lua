@@ -1,16 +1,16 @@
 -- Prints a summary as tables of at most 80 columns.
 
+local json = require "codestats.json"
+
 local tables = {}
 
-local COLUMNS = 80
 local ELLIPSIS = "..."
 
 -- ---- cells ----
 
 local function count(n)
-  local digits, more = ("%.0f"):format(n), nil
-  repeat digits, more = digits:gsub("^(%d+)(%d%d%d)", "%1,%2") until more == 0
-  return digits
+  local digits = ("%.0f"):format(n)
+  return (digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
 end
 
 local function size(bytes)
@@ -25,7 +25,7 @@ end
 
 -- Names may hold anything: nothing in them may move the cursor.
 local function printable(name)
-  return (name:gsub("%c", function(c)
+  return (json.utf8(name):gsub("%c", function(c)
     return c == "\n" and "\\n" or ("\\x%02x"):format(c:byte())
   end))
 end
@@ -118,15 +118,26 @@ local function identifier_columns(rows)
   }
 end
 
-local function print_lists(of, suffix)
-  print_table("Commonest identifiers" .. suffix,
-              identifier_columns(of.identifiers), of.identifiers)
-  print_table("Largest files" .. suffix, LARGEST, of.largest_files)
-  print_table("Most included files" .. suffix, INCLUDED, of.most_included)
+local function without_language(columns)
+  local others = {}
+  for _, column in ipairs(columns) do
+    if column ~= LANGUAGE then others[#others + 1] = column end
+  end
+  return others
 end
 
-local function print_skipped(skipped)
-  print_table(count(#skipped) .. " left out", SKIPPED, skipped)
+-- The lists of one language, or of all of them.
+local function print_lists(of, language)
+  local function print_list(title, columns, rows)
+    if language then
+      title, columns = title .. ": " .. language, without_language(columns)
+    end
+    print_table(title, columns, rows)
+  end
+  print_list("Commonest identifiers", identifier_columns(of.identifiers),
+             of.identifiers)
+  print_list("Largest files", LARGEST, of.largest_files)
+  print_list("Most included files", INCLUDED, of.most_included)
 end
 
 --- Print a summary.
@@ -140,11 +151,14 @@ function tables.print(summary, by_language)
       return column == LANGUAGE and "all" or column[4](summary.totals)
     end)
   end
-  if not by_language then print_lists(summary, "") end
-  for _, language in ipairs(by_language and summary.languages or {}) do
-    print_lists(language, ": " .. language.language)
+  if by_language then
+    for _, language in ipairs(summary.languages) do
+      print_lists(language, language.language)
+    end
+  else
+    print_lists(summary)
   end
-  print_skipped(summary.skipped)
+  print_table(count(#summary.skipped) .. " left out", SKIPPED, summary.skipped)
 end
 
 return tables
