@@ -144,9 +144,11 @@ describe("a class below another", function()
 
   it("is collected when nobody holds it", function()
     local held = setmetatable({ class("Gone", Animal) }, { __mode = "v" })
+    held[2] = getmetatable(class("Child", class "Parent")).__index
     collectgarbage()
     collectgarbage()
     assert.is_nil(held[1])
+    assert.is_nil(held[2])
   end)
 end)
 

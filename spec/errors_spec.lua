@@ -194,6 +194,8 @@ describe("raising", function()
     e = caught(function()
       options.check("Pool", { b = 1 }, { a = "string" }, "caller") end)
     assert.equal(here(-1), e.where)
+    e = caught(options.check, "Pool", { b = 1 }, {}, "caller")
+    assert.matches("errors_spec.lua:%d+$", e.where)
   end)
 
   it("keeps a place that is given", function()

@@ -18,6 +18,14 @@ helper.lua = rawget(_G, "jit") and "luajit"
 
 -- ---- waiting ----
 
+local function read_file(path)
+  local file = io.open(path)
+  if not file then return "" end -- a thread or process that has ended
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
 --- Wait until `condition()` holds, looking again and again; fails when it
 -- does not within `timeout` seconds. -> what the condition returned
 function helper.wait_until(condition, timeout, what)
@@ -63,6 +71,15 @@ function Child:finish(timeout)
   self.process:close() -- kills it if it is still there
   if not has_ended then error("timeout: the child did not end", 2) end
   return code, signal
+end
+
+--- Wait until it sleeps in a system call (Linux; elsewhere at once): what a
+-- child waits for is then the only thing that it can be waiting for.
+function Child:until_asleep()
+  helper.wait_until(function()
+    local stat = read_file("/proc/" .. self.pid .. "/stat")
+    return stat == "" or stat:match "%) S "
+  end)
 end
 
 --- Send a signal; SIGKILL if none is given.
@@ -117,14 +134,6 @@ function helper.run(code, options, before)
 end
 
 -- ---- nothing left ----
-
-local function read_file(path)
-  local file = io.open(path)
-  if not file then return "" end -- a thread or process that has ended
-  local text = file:read "*a"
-  file:close()
-  return text
-end
 
 local function words(text)
   local set = {}

@@ -174,7 +174,7 @@ static int progress_new (lua_State *L) {
   int64_t total = 0;
   if (!to_whole(L, 2, &total) || total < 0)
     refuse(L, NULL, "total", 2, "a whole number of at least 0");
-  return push_cell(L, 0, total, total ? sk_now_ns() : -1);
+  return push_cell(L, 0, total, sk_now_ns());
 }
 
 /* ---- what all of them have ---- */
@@ -330,8 +330,8 @@ static int progress_total (lua_State *L) {
   return push_whole(L, check_self(L, "total")->goal);
 }
 
-/* raw.finish(c): this process made the step that completed it. Killed before
-** the note: the rate sinks on. Before the wake: waiters look again soon. */
+/* raw.finish(c): it is complete, perhaps for long. Killed before the note:
+** the rate sinks on. Before the wake: waiters look again soon. */
 static void finish (handle *h) {
   int64_t took = elapsed_ns(h);
   sk_cell_set_note(h->cell, TIME, took > 0 ? -took : -1);
@@ -349,7 +349,7 @@ static int progress_increment (lua_State *L) {
   if (!lua_isnoneornil(L, 2) && (!to_whole(L, 2, &n) || n < 0))
     refuse(L, "increment", "n", 2, "a whole number of at least 0");
   now = sk_cell_add(h->cell, n);
-  if (now >= h->goal && now - n < h->goal) finish(h);
+  if (now >= h->goal) finish(h);
   if (h->watched) {
     lua_getfield(L, HOOKS, "redraw");
     lua_pushvalue(L, 1);

@@ -127,8 +127,7 @@ local function progress(Progress, hooks, lib, to_handle, raw)
     end
     local handle = to_handle(self)
     local now = lib.sk_cell_add(handle.cell, step)
-    local goal = handle.goal
-    if now >= goal and now - step < goal then raw.finish(self) end
+    if now >= handle.goal then raw.finish(self) end
     if handle.watched ~= 0 then hooks.redraw(self) end
     return push(now)
   end
