@@ -96,8 +96,10 @@ describe("codestats reads a file:", function()
           "0 1 3")
   promise("a comment marker is no comment end", "c",
           lines("/*/", "a", "*/", "b"), "0 3 1")
+  promise("a comment of nothing ends with its line", "c",
+          lines("//", "", "a;", "b; //", "c;"), "1 1 3")
   promise("a string without its end stops with the line", "c",
-          lines('#error "don', "// a"), "0 1 1")
+          lines('#error "don', "// a", 'b "', "// c"), "0 2 2")
   promise("a backslash carries a string over the end of a line", "c",
           lines([[s = "a \]], '// b";', "// c"), "0 1 2")
   promise("a backslash carries a comment over the end of a line", "c",

@@ -186,9 +186,9 @@ add("Shell", "sh bash ksh zsh", {
   spans = {
     { open = "#", comment = true, after = "[%s;&|()]$" },
     { match = "^<<%-?[ \t]*\\?(%u[%w_]*)", close = "%s", after = "[^<]$",
-      heredoc = true },
+      heredoc = true, lines = true },
     { match = "^<<%-?[ \t]*[\"']([%w_]+)[\"']", close = "%s", after = "[^<]$",
-      heredoc = true },
+      heredoc = true, lines = true },
     { open = "'", close = "'", after = "%$$", escape = true, lines = true },
     text("'", false), text('"', true),
   },

@@ -98,24 +98,19 @@ local function open_span(state, text, i)
   return i + 1, false
 end
 
--- The rest of a line inside a span that ends with the line, or with a line.
-local function pass_line(state, text, i, stop)
-  local span = state.span
-  if span.heredoc then
-    local line = sub(text, i, stop - 1)
-    if line:match "^\t*(.*)$" == state.close then state.span = nil end
-    return stop, find(line, "%S") ~= nil
-  end
-  local goes_on = span.escape and byte(text, stop - 1) == BACKSLASH
-  if not goes_on then state.span = nil end
-  return stop, true
+-- A line of a here document: the last one is only its closing word.
+local function pass_heredoc(state, text, i, stop)
+  local line = sub(text, i, stop - 1)
+  if line:match "^\t*(.*)$" == state.close then state.span = nil end
+  return stop, find(line, "%S") ~= nil
 end
 
 -- Go to the end of the open span, at most to the end of the line at `stop`:
 -- -> where that is, and whether there was anything but white space.
 local function pass_span(state, text, i, stop)
   local span, close, seen = state.span, state.close, false
-  if not close or span.heredoc then return pass_line(state, text, i, stop) end
+  if not close then return stop, true end
+  if span.heredoc then return pass_heredoc(state, text, i, stop) end
   local class, first = state.language.class, byte(close)
   while i < stop do
     local c = byte(text, i)
@@ -136,9 +131,24 @@ local function pass_span(state, text, i, stop)
       i = i + 1
     end
   end
-  local is_cut = i == stop and not span.lines  -- no quote where one was due
-  if is_cut then state.span = nil end
-  return stop, seen
+  return i, seen
+end
+
+-- The line ends at `stop`, scanning did at i: beyond, if a backslash stood
+-- before the end of the line. Most spans end too.
+local function end_line(state, text, i, stop)
+  local span = state.span
+  if span and not span.lines then
+    local goes_on = i > stop
+    if not state.close then
+      goes_on = span.escape and byte(text, stop - 1) == BACKSLASH
+    end
+    if not goes_on then state.span = nil end
+  end
+  if state.heredoc then
+    state.span, state.close = state.heredoc, state.heredoc_end
+    state.heredoc = nil
+  end
 end
 
 -- ---- code ----
@@ -212,6 +222,7 @@ local function scan_line(state, text, i, stop)
       i, code = i + (kind == ESCAPE and 2 or 1), true
     end
   end
+  end_line(state, text, i, stop)
   return code, comment
 end
 
@@ -225,10 +236,6 @@ local function scan_block(state, text, i)
     local code, comment = scan_line(state, text, i, stop)
     local kind = code and "code" or comment and "comment" or "blank"
     counts[kind] = counts[kind] + 1
-    if state.heredoc then
-      state.span, state.close = state.heredoc, state.heredoc_end
-      state.heredoc = nil
-    end
     i = newline + 1
   end
 end
