@@ -528,16 +528,20 @@ for way, set in pairs(ways) do
     end)
 
     it("wakes who waits for it", function()
-      local rounds, progresses = 20, {}
+      local rounds, progresses, passed = 20, {}, Counter()
       for i = 1, rounds do progresses[i] = Progress(1) end
       local child = helper.fork(function()
-        for i = 1, rounds do assert(progresses[i]:wait(20)) end
+        for i = 1, rounds do
+          assert(progresses[i]:wait(20))
+          passed:increment()
+        end
       end)
       -- a lost wake-up would cost half a second
       assert.is_true(elapsed(function()
         for i = 1, rounds do
           child:until_asleep()
           progresses[i]:increment()
+          helper.wait_until(function() return passed.value == i end)
         end
         assert.equal(0, child:finish())
       end) < rounds * 0.2)
