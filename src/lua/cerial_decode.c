@@ -22,6 +22,7 @@
 
 int decode_fail (lua_State *L, decoder *d, const char *reason) {
   luaL_checkstack(L, 8, "cerial");
+  d->busy = 0;  /* whoever comes next may have it: this call is over */
   cerial_push_calls(L);
   lua_rawgeti(L, -1, CALL_REFUSE);
   lua_pushstring(L, reason);

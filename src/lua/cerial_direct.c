@@ -370,13 +370,13 @@ static void take_run (numbers *run, const uint64_t *a, uint32_t most) {
 
 static enum outcome step_items (lua_State *L, encoder *e, frame *f) {
   const gctab *t = f->raw;
-  const uint64_t *a = array_of(t) + 1;
+  const uint64_t *a = array_of(t);
   if (f->items > 0 && t->asize <= f->items) encode_changed(L, e);
   while (f->item < f->items) {
-    uint64_t v = a[f->item];
+    uint64_t v = a[f->item + 1];
     if (type_of(v) < TYPE_NUMBERS) {
       numbers run;
-      take_run(&run, a + f->item, f->items - f->item);
+      take_run(&run, a + f->item + 1, f->items - f->item);
       encode_run(L, e, &run);
       f->item += run.n;
     }
@@ -478,9 +478,10 @@ static void fill_int (uint64_t *item, int32_t v) {
 int direct_fill (lua_State *L, int index, uint32_t from, int tag,
                  const uint8_t *p, uint32_t n) {
   const gctab *t = lua_topointer(L, index);
-  uint64_t *item = (uint64_t *)(uintptr_t)t->array + 1 + from;
+  uint64_t *item = (uint64_t *)(uintptr_t)t->array;
   uint32_t i;
   if (t->asize <= from + n) return 0;
+  item += from + 1;
   switch (tag) {
     case TAG_RUN_F64: case TAG_RUN_NUMBER: return fill_doubles(item, p, n);
     case TAG_RUN_I8:

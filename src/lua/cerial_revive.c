@@ -16,6 +16,7 @@ static void push_call (lua_State *L, decoder *d, int which) {
 
 /* Raise with the message on top, and the cause below it or nil. */
 static void refuse (lua_State *L, decoder *d) {
+  d->busy = 0;
   push_call(L, d, CALL_REFUSE);
   lua_pushvalue(L, -2);
   lua_pushinteger(L, (lua_Integer)(d->at - d->start));

@@ -90,6 +90,7 @@ int special_fail (lua_State *L, encoder *e) {
     lua_rawseti(L, -3, (int)i * 2 + 1);
     lua_rawseti(L, -2, (int)i * 2 + 2);
   }
+  e->busy = 0;  /* whoever comes next may have it: this call is over */
   lua_pushinteger(L, (lua_Integer)e->depth);
   lua_pushvalue(L, reason);
   lua_pushvalue(L, reason + 1);

@@ -28,6 +28,8 @@ local FOLLOW = {
   struct = { "name", "bytes" },
 }
 
+local IS_STRING = { name = true, bytes = true, vm = true, code = true }
+
 local function refuse(reason, pos)
   failure.deserialization(reason, pos - 1)
 end
@@ -54,6 +56,17 @@ function Reader:node()
     node.items, node.pairs = {}, {}
     node.n_items, node.n_pairs = a, b
   end
+  return node
+end
+
+-- The next token, which must be a value's.
+function Reader:value()
+  local node = self:node()
+  if node.kind == "cell" or node.kind == "cell ref"
+     or node.kind == "run" and not self.run_allowed then
+    refuse("this is not the place of a " .. node.kind, self.pos)
+  end
+  self.run_allowed = nil
   return node
 end
 
@@ -99,12 +112,16 @@ local function step_function(reader, frame)
   return function(child) node.upvalues[#node.upvalues + 1] = child end
 end
 
-local function step_table(node)
+local function step_table(reader, node)
   if #node.items < node.n_items then
+    reader.run_allowed = true
     return function(child)
       if child.kind ~= "run" then
         node.items[#node.items + 1] = child
         return
+      end
+      if #node.items + #child.value > node.n_items then
+        refuse("a run of numbers outside an array", reader.pos)
       end
       for _, v in ipairs(child.value) do
         node.items[#node.items + 1] = { kind = "number", value = v }
@@ -124,9 +141,14 @@ local function step(reader, frame)
   if name == "cells" then return step_function(reader, frame) end
   if name then
     frame.at = frame.at + 1
-    return function(child) node[name] = child end
+    return function(child)
+      if IS_STRING[name] and child.kind ~= "string" then
+        refuse("a string was expected", reader.pos)
+      end
+      node[name] = child
+    end
   end
-  return node.items and step_table(node)
+  return node.items and step_table(reader, node)
 end
 
 --- Read bytes into a tree.
@@ -146,20 +168,22 @@ function tree.read(bytes)
   local reader = setmetatable({
     bytes = bytes, pos = HEADER + 1, strings = {}, objects = 0,
   }, Reader)
-  local root = reader:node()
+  local root = reader:value()
   local stack = {}
   open(stack, root)
   while #stack > 0 do
     local put = step(reader, stack[#stack])
     if put then
-      local child = reader:node()
+      local child = reader:value()
       put(child)
       open(stack, child)
     else
       stack[#stack] = nil
     end
   end
-  if reader.pos <= #bytes then refuse("more bytes after the value", reader.pos) end
+  if reader.pos <= #bytes then
+    refuse("more bytes after the value", reader.pos)
+  end
   return root
 end
 
