@@ -346,7 +346,7 @@ for way, set in pairs(ways) do
     it("looks once when the timeout is 0", function()
       assert.is_true(elapsed(function()
         assert.is_false(Flag():wait(0))
-      end) < 0.2)
+      end) < 0.4)
     end)
 
     it("waits as long as the timeout says, and sleeps meanwhile", function()
@@ -698,6 +698,24 @@ if has_ffi then
     end)
   end)
 end
+
+describe("shared memory that is used up", function()
+  after_each(helper.nothing_left)
+
+  it("is an error, and what is there goes on", function()
+    local output = helper.run([[
+      local sk = require "suitkaise"
+      local first, err = sk.Counter(1), nil
+      for _ = 1, 1e6 do
+        local ok
+        ok, err = pcall(sk.Counter)
+        if not ok then break end
+      end
+      print(first:increment(), sk.is(err, "Error"), err.message)]], nil,
+      "trap '' XFSZ; ulimit -f 4000")
+    assert.matches("^2%s+true%s+Counter: shared memory: .+\n$", output)
+  end)
+end)
 
 describe("the choice of the implementation", function()
   after_each(helper.nothing_left)
