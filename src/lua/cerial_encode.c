@@ -7,7 +7,8 @@
 
 #include "cerial_encode.h"
 
-#define STACK_ROOM 24
+#define SHALLOW 40u    /* frames with a place of their own on the Lua stack */
+#define STACK_ROOM (3 * (int)SHALLOW + 24)
 
 int encode_fail (lua_State *L, encoder *e, const char *reason) {
   lua_pushstring(L, reason);
@@ -125,10 +126,9 @@ static int run_take (lua_State *L, numbers *run) {
   return 1;
 }
 
-/* Collect the numbers that follow item `from` in SLOT_TABLE. */
-static void run_collect (lua_State *L, encoder *e, numbers *run,
-                         uint32_t from, uint32_t to) {
-  int t = e->base + SLOT_TABLE;
+/* Collect the numbers that follow item `from` of the table at t. */
+static void run_collect (lua_State *L, int t, numbers *run, uint32_t from,
+                         uint32_t to) {
   run->n = 0;
   run->whole = 1;
   while (run->n < RUN_MOST && from < to) {
@@ -220,29 +220,6 @@ static void more_frames (lua_State *L, encoder *e) {
   e->room = room;
 }
 
-static int work_index (const encoder *e, int which) {
-  return (int)(e->depth - 1) * 2 + 1 + which;
-}
-
-/* Keep the value on top (popped) for the innermost frame. */
-static void work_set (lua_State *L, encoder *e, int which) {
-  if (lua_isnil(L, e->base + SLOT_WORK)) {
-    lua_createtable(L, 8, 0);
-    lua_replace(L, e->base + SLOT_WORK);
-  }
-  lua_rawseti(L, e->base + SLOT_WORK, work_index(e, which));
-}
-
-static void work_get (lua_State *L, encoder *e, int which, int slot) {
-  lua_rawgeti(L, e->base + SLOT_WORK, work_index(e, which));
-  lua_replace(L, e->base + slot);
-}
-
-/* Does the frame use SLOT_TABLE and SLOT_KEY? */
-static int uses_slots (const encoder *e) {
-  return e->depth && e->frames[e->depth - 1].kind != FRAME_DIRECT;
-}
-
 frame *encode_frame (lua_State *L, encoder *e, enum frame_kind kind) {
   frame *f;
   if (e->depth >= e->max_depth)
@@ -254,26 +231,60 @@ frame *encode_frame (lua_State *L, encoder *e, enum frame_kind kind) {
   return f;
 }
 
-frame *encode_push (lua_State *L, encoder *e, enum frame_kind kind) {
-  frame *f;
-  if (uses_slots(e)) {
-    lua_pushvalue(L, e->base + SLOT_KEY);
-    work_set(L, e, 1);
+static int work_index (uint32_t depth, int which) {
+  return (int)depth * 2 + 1 + which;
+}
+
+/* Keep the value at `index` for frame number `depth`. */
+static void work_set (lua_State *L, encoder *e, uint32_t depth, int which,
+                      int index) {
+  if (lua_isnil(L, e->base + SLOT_WORK)) {
+    lua_createtable(L, 8, 0);
+    lua_replace(L, e->base + SLOT_WORK);
   }
-  f = encode_frame(L, e, kind);
-  lua_pushvalue(L, -1);
-  work_set(L, e, 0);
-  lua_replace(L, e->base + SLOT_TABLE);
-  lua_pushnil(L);
-  lua_replace(L, e->base + SLOT_KEY);
+  lua_pushvalue(L, index);
+  lua_rawseti(L, e->base + SLOT_WORK, work_index(depth, which));
+}
+
+static void work_get (lua_State *L, encoder *e, uint32_t depth, int which) {
+  lua_rawgeti(L, e->base + SLOT_WORK, work_index(depth, which));
+}
+
+void encode_push_held (lua_State *L, encoder *e, uint32_t depth, int which) {
+  if (depth < SHALLOW || depth == e->depth - 1)
+    lua_pushvalue(L, e->frames[depth].index + which);
+  else work_get(L, e, depth, which);
+}
+
+/* Frame number `depth`, the outermost but SHALLOW or deeper, gives its place
+** to the value on top. */
+static int take_turns (lua_State *L, encoder *e, uint32_t depth) {
+  int place = e->frames[depth].index;
+  if (e->frames[depth].holds_key) work_set(L, e, depth, 1, place + 1);
+  lua_replace(L, place);
+  lua_settop(L, place);
+  return place;
+}
+
+frame *encode_push (lua_State *L, encoder *e, enum frame_kind kind) {
+  frame *f = encode_frame(L, e, kind);
+  uint32_t depth = e->depth - 1;
+  f->index = lua_gettop(L);
+  if (depth >= SHALLOW) {
+    work_set(L, e, depth, 0, f->index);
+    if (depth > SHALLOW) f->index = take_turns(L, e, depth - 1);
+  }
   return f;
 }
 
 void encode_pop (lua_State *L, encoder *e) {
-  e->depth--;
-  if (!uses_slots(e)) return;
-  work_get(L, e, 0, SLOT_TABLE);
-  work_get(L, e, 1, SLOT_KEY);
+  uint32_t outer = --e->depth - 1;  /* not used when there is none */
+  int place = e->frames[e->depth].index;
+  if (place == 0) return;
+  lua_settop(L, place - 1);
+  if (e->depth <= SHALLOW) return;
+  work_get(L, e, outer, 0);
+  if (e->frames[outer].holds_key) work_get(L, e, outer, 1);
 }
 
 /* ---- tables ---- */
@@ -390,14 +401,14 @@ enum outcome encode_class (lua_State *L, encoder *e) {
 /* ---- the steps of a table's frame ---- */
 
 static enum outcome step_items (lua_State *L, encoder *e, frame *f) {
-  int t = e->base + SLOT_TABLE;
+  int t = f->index;
   while (f->item < f->items) {
     enum outcome now;
     lua_rawgeti(L, t, (int)f->item + 1);
     if (lua_type(L, -1) == LUA_TNUMBER) {
       numbers run;
       lua_pop(L, 1);
-      run_collect(L, e, &run, f->item, f->items);
+      run_collect(L, t, &run, f->item, f->items);
       encode_run(L, e, &run);
       f->item += run.n;
       continue;
@@ -414,43 +425,52 @@ void encode_changed (lua_State *L, encoder *e) {
   encode_fail(L, e, "a hook changed this table while it was serialized");
 }
 
-/* The value of SLOT_KEY. */
+/* The value of the key that is held. */
 static enum outcome step_value (lua_State *L, encoder *e, frame *f) {
   f->phase = PHASE_KEY;
-  lua_pushvalue(L, e->base + SLOT_KEY);
-  lua_rawget(L, e->base + SLOT_TABLE);
+  lua_pushvalue(L, f->index + 1);
+  lua_rawget(L, f->index);
   return encode_emit(L, e);
 }
 
+/* A key and its value are on top. One that can become a frame is written
+** with nothing above it; its value is fetched again. */
+static enum outcome step_pair (lua_State *L, encoder *e, frame *f) {
+  size_t len;
+  const char *s;
+  switch (lua_type(L, -2)) {
+    case LUA_TSTRING:
+      s = lua_tolstring(L, -2, &len);
+      encode_string(L, e, s, len);
+      return encode_emit(L, e);
+    case LUA_TNUMBER:
+      emit_number(L, e, -2);
+      return encode_emit(L, e);
+    default:
+      f->phase = PHASE_VALUE;
+      lua_pop(L, 1);
+      lua_pushvalue(L, -1);
+      return encode_emit(L, e);
+  }
+}
+
 static enum outcome step_pairs (lua_State *L, encoder *e, frame *f) {
-  int t = e->base + SLOT_TABLE, k = e->base + SLOT_KEY;
-  if (f->pairs == 0) goto done;
-  lua_pushvalue(L, k);
-  while (lua_next(L, t)) {
+  if (!f->holds_key) {
+    lua_pushnil(L);
+    f->holds_key = 1;
+  }
+  while (f->pair < f->pairs) {
     enum outcome now;
+    if (!lua_next(L, f->index)) encode_changed(L, e);
     if (is_item(L, -2, f->items)) {
       lua_pop(L, 1);
       continue;
     }
-    if (++f->pair > f->pairs) encode_changed(L, e);
-    lua_pushvalue(L, -2);
-    lua_replace(L, k);
-    lua_pushvalue(L, -2);
-    now = encode_emit(L, e);
-    if (now == RESTART) return now;
-    if (now == OPENED) {  /* the key is a table: its value comes after it */
-      e->frames[e->depth - 2].phase = PHASE_VALUE;
-      lua_pop(L, 2);
-      return now;
-    }
-    now = encode_emit(L, e);
-    if (now != EMITTED) {
-      lua_pop(L, 1);
-      return now;
-    }
+    f->pair++;
+    now = step_pair(L, e, f);
+    if (now == EMITTED && f->phase == PHASE_VALUE) now = step_value(L, e, f);
+    if (now != EMITTED) return now;
   }
-done:
-  if (f->pair != f->pairs) encode_changed(L, e);
   encode_pop(L, e);
   return EMITTED;
 }
@@ -459,7 +479,7 @@ static enum outcome step_table (lua_State *L, encoder *e, frame *f) {
   switch (f->phase) {
     case PHASE_META:
       f->phase = PHASE_ITEMS;
-      if (!lua_getmetatable(L, e->base + SLOT_TABLE)) encode_changed(L, e);
+      if (!lua_getmetatable(L, f->index)) encode_changed(L, e);
       return encode_class(L, e);
     case PHASE_ITEMS: return step_items(L, e, f);
     case PHASE_VALUE: return step_value(L, e, f);

@@ -16,11 +16,9 @@
 
 /* Lua stack slots of a run, counted from encoder.base. */
 enum {
-  SLOT_WORK = 1,   /* what open frames hold: two entries for each */
+  SLOT_WORK = 1,   /* what deep frames hold: two entries for each */
   SLOT_ANCHORS,    /* strings and states that only this message holds */
   SLOT_CALLBACKS,  /* functions of lua/suitkaise/cerial/describe.lua */
-  SLOT_TABLE,      /* the table of the innermost frame */
-  SLOT_KEY,        /* and its key at work */
   SLOT_SCRATCH,    /* a table through which raw values reach the stack */
   SLOTS = SLOT_SCRATCH
 };
@@ -33,8 +31,14 @@ enum phase {
   PHASE_ENV, PHASE_CELLS, PHASE_CLASS, PHASE_STATE
 };
 
+/* On the Lua stack a frame holds its table (or function, or class) and, above
+** it, what it is at: a key, or a hook's state. Only so many frames have a
+** place there of their own; deeper ones take turns at one place, and what
+** they hold meanwhile is in SLOT_WORK. */
 typedef struct frame {
   uint8_t kind, phase;
+  uint8_t holds_key;     /* something is above the table */
+  int index;             /* of the table; 0: FRAME_DIRECT that holds nothing */
   uint32_t items, item;  /* array items or upvalues: how many, how far */
   uint32_t pairs, pair;
   uint32_t node;         /* FRAME_DIRECT: next hash node */
@@ -85,12 +89,14 @@ enum outcome encode_class (lua_State *L, encoder *e);
 void encode_message (lua_State *L, encoder *e, int index);
 /* Write the table on top, which is numbered already, and pop it. */
 enum outcome encode_numbered (lua_State *L, encoder *e, int is_meta);
-/* Begin a frame. */
+/* Begin a frame that holds nothing. */
 frame *encode_frame (lua_State *L, encoder *e, enum frame_kind kind);
-/* Begin a frame for the value on top (popped), which becomes SLOT_TABLE. */
+/* Begin a frame that holds the value on top, which stays there. */
 frame *encode_push (lua_State *L, encoder *e, enum frame_kind kind);
 /* The frame is complete: go back to the one around it. */
 void encode_pop (lua_State *L, encoder *e);
+/* Push what frame number `depth` holds: 0: its table, 1: its key. */
+void encode_push_held (lua_State *L, encoder *e, uint32_t depth, int which);
 /* Start to write the table on top of the stack; pops it. */
 enum outcome encode_open (lua_State *L, encoder *e, int with_meta);
 /* Refer to what was sent; `tag` is TAG_REF or TAG_CELL_REF. */

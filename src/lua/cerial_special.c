@@ -34,14 +34,6 @@ static void anchor (lua_State *L, encoder *e, int index) {
 
 /* ---- the path to the value at work ---- */
 
-/* Push what frame number `depth` holds in SLOT_TABLE or SLOT_KEY. */
-static void push_held (lua_State *L, encoder *e, uint32_t depth, int slot) {
-  if (depth == e->depth - 1) lua_pushvalue(L, e->base + slot);
-  else
-    lua_rawgeti(L, e->base + SLOT_WORK,
-                (int)depth * 2 + 1 + (slot == SLOT_KEY));
-}
-
 static const char *push_table_part (lua_State *L, encoder *e,
                                     uint32_t depth) {
   const frame *f = &e->frames[depth];
@@ -51,7 +43,7 @@ static const char *push_table_part (lua_State *L, encoder *e,
   }
   if (f->phase == PHASE_ITEMS) lua_pushinteger(L, (lua_Integer)f->item);
   else if (f->kind == FRAME_DIRECT) direct_push_key(L, e, f);
-  else push_held(L, e, depth, SLOT_KEY);
+  else encode_push_held(L, e, depth, 1);
   return f->phase == PHASE_VALUE ? "key" : "field";
 }
 
@@ -60,7 +52,7 @@ static const char *push_function_part (lua_State *L, encoder *e,
   const frame *f = &e->frames[depth];
   const char *name = NULL;
   if (f->item > 0) {
-    push_held(L, e, depth, SLOT_TABLE);
+    encode_push_held(L, e, depth, 0);
     name = lua_getupvalue(L, -1, (int)f->item);
     lua_pop(L, name ? 2 : 1);
   }
@@ -192,13 +184,20 @@ static void number (lua_State *L, encoder *e, int index) {
   entry->at = encode_here(e);
 }
 
-static void open_hook (lua_State *L, encoder *e, int class_index) {
+/* Stack: value at v, kind, class, state. The frame takes the value's place. */
+static void open_hook (lua_State *L, encoder *e, int v) {
+  frame *f;
+  int state;
   encode_tag(L, e, TAG_HOOKED);
-  anchor(L, e, class_index + 1);
-  lua_pushvalue(L, class_index);
-  encode_push(L, e, FRAME_HOOK)->phase = PHASE_CLASS;
-  lua_pushvalue(L, class_index + 1);
-  lua_replace(L, e->base + SLOT_KEY);
+  anchor(L, e, v + 3);
+  state = (int)e->anchors;
+  lua_settop(L, v + 2);
+  lua_replace(L, v);
+  lua_settop(L, v);
+  f = encode_push(L, e, FRAME_HOOK);
+  f->phase = PHASE_CLASS;
+  f->holds_key = 1;
+  lua_rawgeti(L, e->base + SLOT_ANCHORS, state);
 }
 
 static void open_function (lua_State *L, encoder *e, int fn, int code) {
@@ -217,7 +216,7 @@ static void open_function (lua_State *L, encoder *e, int fn, int code) {
   lua_pushvalue(L, fn);
   lua_getinfo(L, ">u", &info);
   encode_varint(L, e, (uint64_t)info.nups);
-  lua_pushvalue(L, fn);
+  lua_settop(L, fn);
   f = encode_push(L, e, FRAME_FUNCTION);
   f->phase = PHASE_ENV;
   f->items = (uint32_t)info.nups;
@@ -257,21 +256,18 @@ static enum outcome write_instead (lua_State *L, encoder *e, int v) {
 }
 
 /* Write what the description at v + 1 (kind, and two more) says of the value
-** at v; pops all. */
+** at v; pops all but the value of a new frame. */
 static enum outcome write_described (lua_State *L, encoder *e, int v) {
   int kind = (int)lua_tointeger(L, v + 1);
-  enum outcome now = EMITTED;
   if (kind == KIND_REPLACE) return write_instead(L, e, v);
   if (kind < KIND_INT64) number(L, e, v);
   switch (kind) {
     case KIND_HOOK:
-      open_hook(L, e, v + 2);
-      now = OPENED;
-      break;
+      open_hook(L, e, v);
+      return OPENED;
     case KIND_FULL:
       open_function(L, e, v, v + 2);
-      now = OPENED;
-      break;
+      return OPENED;
     case KIND_STRUCT: write_struct(L, e, v + 2); break;
     case KIND_INT64: case KIND_UINT64: case KIND_COMPLEX:
       write_cnumber(L, e, kind, v + 2);
@@ -279,7 +275,7 @@ static enum outcome write_described (lua_State *L, encoder *e, int v) {
     default: write_name(L, e, kind, v + 2);
   }
   lua_settop(L, v - 1);
-  return now;
+  return EMITTED;
 }
 
 /* kind, a, b were returned above v; `false, reason` is an error. */
@@ -330,12 +326,12 @@ enum outcome special_emit (lua_State *L, encoder *e) {
 /* ---- the steps of functions and hooks ---- */
 
 /* Put what is sent in its place for the function's environment on top. */
-static void narrow_environment (lua_State *L, encoder *e) {
+static void narrow_environment (lua_State *L, encoder *e, int fn) {
   if (!lua_istable(L, -1) || !lua_getmetatable(L, -1)) return;
   lua_pop(L, 1);
   push_call(L, e, CALL_ENVIRONMENT);
   lua_insert(L, -2);
-  lua_pushvalue(L, e->base + SLOT_TABLE);
+  lua_pushvalue(L, fn);
   lua_insert(L, -2);
   lua_call(L, 2, 1);
   anchor(L, e, lua_gettop(L));
@@ -344,8 +340,8 @@ static void narrow_environment (lua_State *L, encoder *e) {
 static enum outcome step_env (lua_State *L, encoder *e, frame *f) {
   f->phase = PHASE_CELLS;
 #if HAS_ENVIRONMENTS
-  lua_getfenv(L, e->base + SLOT_TABLE);
-  narrow_environment(L, e);
+  lua_getfenv(L, f->index);
+  narrow_environment(L, e, f->index);
 #else
   lua_pushnil(L);
 #endif
@@ -353,10 +349,10 @@ static enum outcome step_env (lua_State *L, encoder *e, frame *f) {
 }
 
 /* Is upvalue n of the function one that was sent? Then refer to it. */
-static int cell_sent (lua_State *L, encoder *e, int n) {
+static int cell_sent (lua_State *L, encoder *e, const frame *f, int n) {
 #if HAS_UPVALUE_IDS
   int fresh;
-  const void *id = lua_upvalueid(L, e->base + SLOT_TABLE, n);
+  const void *id = lua_upvalueid(L, f->index, n);
   seen_entry *entry = encode_seen(L, e, id, &fresh);
   if (!fresh) {
     encode_ref(L, e, entry, TAG_CELL_REF);
@@ -365,7 +361,7 @@ static int cell_sent (lua_State *L, encoder *e, int n) {
   entry->number = e->cells;
   entry->at = encode_here(e);
 #else
-  (void)n;
+  (void)f, (void)n;
 #endif
   e->cells++;
   encode_tag(L, e, TAG_CELL);
@@ -377,10 +373,10 @@ static enum outcome step_cells (lua_State *L, encoder *e, frame *f) {
     enum outcome now;
     const char *name;
     int n = (int)++f->item;
-    if (cell_sent(L, e, n)) continue;
-    name = lua_getupvalue(L, e->base + SLOT_TABLE, n);
+    if (cell_sent(L, e, f, n)) continue;
+    name = lua_getupvalue(L, f->index, n);
     if (!HAS_ENVIRONMENTS && name && !strcmp(name, "_ENV"))
-      narrow_environment(L, e);
+      narrow_environment(L, e, f->index);
     now = encode_emit(L, e);
     if (now != EMITTED) return now;
   }
@@ -392,7 +388,7 @@ static enum outcome step_hook (lua_State *L, encoder *e, frame *f) {
   switch (f->phase) {
     case PHASE_CLASS:
       f->phase = PHASE_STATE;
-      lua_pushvalue(L, e->base + SLOT_TABLE);
+      lua_pushvalue(L, f->index);
       if (!lua_isstring(L, -1)) return encode_class(L, e);
       write_name(L, e, KIND_CLASS, -1);
       e->objects++;
@@ -400,7 +396,7 @@ static enum outcome step_hook (lua_State *L, encoder *e, frame *f) {
       return EMITTED;
     case PHASE_STATE:
       f->phase = PHASE_ITEMS;
-      lua_pushvalue(L, e->base + SLOT_KEY);
+      lua_pushvalue(L, f->index + 1);
       return encode_emit(L, e);
     default:
       encode_pop(L, e);
