@@ -228,7 +228,7 @@ describe("codestats reads blocks", function()
   it("as if they were one text, wherever they are cut", function()
     local part = lines("foo(1); // a", "", "/* b", "foo c */", 's = "d\\',
                        '// e";')
-    local many = math.floor(3 * 65536 / #part)
+    local many = math.floor(3 * 16384 / #part)
     local figures, uses, _, file = scanned("c", part:rep(many))
     assert.equal(("%d %d %d"):format(many, 2 * many, 3 * many), figures)
     assert.same({ foo = many, s = many }, uses)
@@ -236,11 +236,11 @@ describe("codestats reads blocks", function()
   end)
 
   it("with lines longer than a block", function()
-    local long = ("x "):rep(65536)
+    local long = ("x "):rep(16384)
     local figures, uses = scanned("c", long .. "/*" .. long .. "\n" .. long
                                   .. "*/" .. long)
     assert.equal("0 0 2", figures)
-    assert.equal(2 * 65536, uses.x)
+    assert.equal(2 * 16384, uses.x)
   end)
 end)
 

@@ -7,7 +7,7 @@ local languages = require "codestats.languages"
 
 local byte, find, sub = string.byte, string.find, string.sub
 
-local BLOCK = 65536  -- bytes read at once, and then to the end of the line
+local BLOCK = 16384  -- bytes read at once, and then to the end of the line
 
 -- What a byte is in plain code. A word goes on while it is <= DIGIT.
 local WORD, DIGIT, SPACE, OTHER, MARK, ESCAPE = 1, 2, 3, 4, 5, 6
