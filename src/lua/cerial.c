@@ -9,6 +9,7 @@
 #include "cerial_decode.h"
 #include "cerial_encode.h"
 #include "cerial_look.h"
+#include "cerial_memory.h"
 
 #define MAX_KEPT (4u << 20)        /* bytes of a buffer that is kept */
 #define MAX_KEPT_FRAMES (1u << 14)
@@ -57,6 +58,7 @@ static int free_decoder (lua_State *L) {
   free(d->objects.slots);
   free(d->strings.slots);
   free(d->cells.slots);
+  free(d->values);
   memset(d, 0, sizeof *d);
   return 0;
 }
@@ -138,6 +140,11 @@ static void leave_decoder (decoder *d) {
   shrink_map(&d->objects);
   shrink_map(&d->strings);
   shrink_map(&d->cells);
+  if (d->values_room > MAX_KEPT_FRAMES) {
+    free(d->values);
+    d->values = NULL;
+    d->values_room = 0;
+  }
   if (d->room > MAX_KEPT_FRAMES) {
     free(d->frames);
     d->frames = NULL;
@@ -237,7 +244,7 @@ static int cerial_setup (lua_State *L) {
 /* (on) -> was: read LuaJIT's tables in memory, where that works. */
 static int cerial_direct (lua_State *L) {
   int was = use_direct(L);
-  lua_pushboolean(L, lua_toboolean(L, 1) && direct_works(L));
+  lua_pushboolean(L, lua_toboolean(L, 1) && memory_known(L));
   set_registry(L, &direct_key);
   lua_pushnil(L);
   set_registry(L, &encoder_key);
@@ -260,6 +267,6 @@ static const luaL_Reg functions[] = {
 
 void lsk_open_cerial (lua_State *L) {
   luaL_setfuncs(L, functions, 0);
-  lua_pushboolean(L, direct_works(L));
+  lua_pushboolean(L, memory_known(L));
   set_registry(L, &direct_key);
 }

@@ -11,7 +11,7 @@
 
 #include "cerial_calls.h"
 #include "cerial_decode.h"
-#include "cerial_encode.h"
+#include "cerial_memory.h"
 
 #define SHALLOW 64  /* frames whose containers stay on the Lua stack */
 #define STACK_ROOM (2 * SHALLOW + HAVES + 24)
@@ -139,8 +139,10 @@ static inline void push_string_ref (lua_State *L, decoder *d,
 
 static inline void push_string (lua_State *L, decoder *d, size_t len, int shared) {
   const uint8_t *p = decode_bytes(L, d, len);
+  uint32_t slot;
   lua_pushlstring(L, (const char *)p, len);
-  decode_number(L, d, &d->strings, HAVE_STRINGS, shared);
+  slot = decode_number(L, d, &d->strings, HAVE_STRINGS, shared);
+  if (slot && d->direct) quick_keep(L, d, slot);
 }
 
 /* Push the string of this tag: 0 when it is none of a string's. */
@@ -157,6 +159,10 @@ static inline int read_string (lua_State *L, decoder *d, int tag) {
     push_string_ref(L, d, decode_varint(L, d) + SMALL_REF);
   else return 0;
   return 1;
+}
+
+int decode_string_tag (lua_State *L, decoder *d, int tag) {
+  return read_string(L, d, tag);
 }
 
 void decode_string (lua_State *L, decoder *d) {
@@ -250,7 +256,7 @@ static void read_run (lua_State *L, decoder *d, int tag) {
     decode_fail(L, d, "the bytes end too early");
   p = decode_bytes(L, d, n * width);
   d->owed -= n;
-  if (d->direct && direct_fill(L, f->index, f->item, tag, p, n)) f->item += n;
+  if (d->direct && memory_fill(L, f->index, f->item, tag, p, n)) f->item += n;
   else for (i = 0; i < n; i++, p += width) {
     decode_run_value(L, d, tag, p);
     lua_rawseti(L, f->index, (int)++f->item);
@@ -332,6 +338,7 @@ static int open_table (lua_State *L, decoder *d, uint32_t items,
   f->items = items;
   f->pairs = pairs;
   f->phase = with_meta ? EXPECT_META : items ? EXPECT_ITEM : EXPECT_KEY;
+  if (d->direct) f->raw = (void *)(uintptr_t)lua_topointer(L, f->index);
   return 1;
 }
 
@@ -361,8 +368,7 @@ static int read_other (lua_State *L, decoder *d, int tag) {
   }
 }
 
-/* 1: a frame was opened; 0: a value was pushed. */
-static int read_value (lua_State *L, decoder *d, int tag) {
+int decode_value (lua_State *L, decoder *d, int tag) {
   d->is_class = 0;
   if (tag < TAG_STRING) {
     lua_pushinteger(L, tag + INT_LEAST);
@@ -410,9 +416,8 @@ static inline void take (lua_State *L, decoder *d, dframe *f) {
   }
 }
 
-/* A value is on top: hand it to its frame, and every frame that becomes
-** complete by that to the one around it. 1: the root is on top. */
-static inline int deliver (lua_State *L, decoder *d) {
+/* Every frame that is complete by this value becomes a value in turn. */
+int decode_deliver (lua_State *L, decoder *d) {
   for (;;) {
     dframe *f;
     if (d->depth == 0) return 1;
@@ -423,6 +428,11 @@ static inline int deliver (lua_State *L, decoder *d) {
     if (f->kind != DFRAME_TABLE) revive_end(L, d, f);
     pop_frame(L, d);
   }
+}
+
+int decode_close (lua_State *L, decoder *d) {
+  pop_frame(L, d);
+  return decode_deliver(L, d);
 }
 
 static void reset (decoder *d) {
@@ -442,20 +452,23 @@ static inline int read_tag (lua_State *L, decoder *d) {
 /* Read the next value and what it completes. 1: the root is on top. */
 static inline int step (lua_State *L, decoder *d) {
   dframe *f = &d->frames[d->depth - 1];
-  int tag = read_tag(L, d);
+  int tag;
+  if (f->raw) {
+    int done = quick_step(L, d, f);
+    if (done >= 0) return done;
+  }
+  tag = read_tag(L, d);
   if (tag >= TAG_RUN_I8 && tag <= TAG_RUN_NUMBER) {
     read_run(L, d, tag);
-    if (f->phase != EXPECT_NOTHING) return 0;
-    pop_frame(L, d);
-    return deliver(L, d);
+    return f->phase == EXPECT_NOTHING ? decode_close(L, d) : 0;
   }
   if (f->kind == DFRAME_TABLE) d->owed--;
   if (f->phase == EXPECT_KEY && read_string(L, d, tag)) {
     f->phase = EXPECT_VALUE;
     return 0;
   }
-  if (read_value(L, d, tag)) return 0;
-  return deliver(L, d);
+  if (decode_value(L, d, tag)) return 0;
+  return decode_deliver(L, d);
 }
 
 void decode_message (lua_State *L, decoder *d, const uint8_t *data,
@@ -466,7 +479,7 @@ void decode_message (lua_State *L, decoder *d, const uint8_t *data,
   d->base = lua_gettop(L);
   reset(d);
   lua_settop(L, d->base + HAVES);
-  if (read_value(L, d, read_tag(L, d))) {
+  if (decode_value(L, d, read_tag(L, d))) {
     while (!step(L, d)) { /* until the root is complete */ }
   }
   revive_finish(L, d);

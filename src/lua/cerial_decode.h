@@ -36,6 +36,7 @@ typedef struct dframe {
   uint32_t slot;        /* DFRAME_HOOK: in HAVE_REFS, 0: not referred to */
   uint32_t number;
   int index;            /* of the container on the Lua stack */
+  void *raw;            /* the table in LuaJIT's memory, or NULL */
 } dframe;
 
 /* Numbers to slots: what number n was, if it is referred to later. */
@@ -55,6 +56,8 @@ typedef struct decoder {
   dframe *frames;
   uint32_t depth, room, max_depth;
   slot_map objects, strings, cells;
+  uint64_t *values;     /* in memory: of the strings in HAVE_STRINGS */
+  uint32_t values_room;
   uint32_t metas, standins;
   int base;
   int trusted;
@@ -92,6 +95,22 @@ uint32_t decode_number (lua_State *L, decoder *d, slot_map *map, int have,
 void decode_keep (lua_State *L, decoder *d, int have, uint32_t n);
 void decode_message (lua_State *L, decoder *d, const uint8_t *data,
                      size_t len);
+
+/* A value whose tag was read: 1: a frame was opened; 0: it was pushed. */
+int decode_value (lua_State *L, decoder *d, int tag);
+int decode_string_tag (lua_State *L, decoder *d, int tag);
+/* A value is on top: hand it to its frame. 1: the root is on top. */
+int decode_deliver (lua_State *L, decoder *d);
+/* The innermost frame is complete. 1: the root is on top. */
+int decode_close (lua_State *L, decoder *d);
+
+/* ---- cerial_quick.c: LuaJIT's tables in memory ---- */
+
+/* Keep the value in memory of the string on top, which has this slot. */
+void quick_keep (lua_State *L, decoder *d, uint32_t slot);
+/* Read the next item or pair of frame f straight into its table. -1: it is
+** not of that kind, and nothing was read; else as decode_close. */
+int quick_step (lua_State *L, decoder *d, dframe *f);
 
 /* ---- cerial_revive.c ---- */
 

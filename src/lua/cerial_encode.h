@@ -133,22 +133,12 @@ int special_fail (lua_State *L, encoder *e);
 
 /* ---- cerial_direct.c ---- */
 
-/* Are LuaJIT's tables laid out as this file thinks? Checked once. */
-int direct_works (lua_State *L);
 /* Write items until a frame of another kind or a special value is next. */
 enum outcome direct_step (lua_State *L, encoder *e);
-/* Start to write the table on top of the stack; pops it. */
+/* Start to write the table on top of the stack. */
 enum outcome direct_open (lua_State *L, encoder *e, int with_meta);
 /* The key that frame f is at: pushed, for error paths. */
 void direct_push_key (lua_State *L, encoder *e, const frame *f);
-/* The value in memory of the Lua string whose bytes are at `s`. */
-uint64_t direct_string (const char *s);
-/* A number that changes when the fields of the table do. */
-uint32_t direct_stamp (const void *table);
-/* Fill n items after item `from` of the new table at `index` with a run.
-** 0: not done. */
-int direct_fill (lua_State *L, int index, uint32_t from, int tag,
-                 const uint8_t *p, uint32_t n);
 
 /* ---- small parts that every file needs ---- */
 

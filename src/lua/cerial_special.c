@@ -6,6 +6,7 @@
 
 #include "cerial_calls.h"
 #include "cerial_encode.h"
+#include "cerial_memory.h"
 
 #if LUA_VERSION_NUM < 502
 #define HAS_ENVIRONMENTS 1  /* of functions; later an upvalue, _ENV */
@@ -116,8 +117,8 @@ static uint32_t add_named (lua_State *L, encoder *e, int by_key,
 static int named_is_valid (lua_State *L, encoder *e) {
   uint32_t stamp;
   if (!e->direct) return 0;
-  stamp = direct_stamp(lua_topointer(L, -1)) ^
-          direct_stamp(lua_topointer(L, -2)) * 31u;
+  stamp = memory_stamp(lua_topointer(L, -1)) ^
+          memory_stamp(lua_topointer(L, -2)) * 31u;
   if (stamp == e->direct_stamp) return 1;
   e->direct_stamp = stamp;
   return 0;
@@ -127,7 +128,7 @@ int special_begin (lua_State *L, encoder *e) {
   if (e->heavy) return 0;
   e->heavy = 1;
   lua_pushliteral(L, "__index");  /* a name of the VM's: it stays */
-  e->index_key = direct_string(lua_tostring(L, -1));
+  e->index_key = memory_string(lua_tostring(L, -1));
   lua_pop(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
   push_call(L, e, THE_REGISTERED);
