@@ -31,15 +31,23 @@
 #define LONG (20 * SECOND)       /* nothing that works takes that long */
 #define COUNT(a) (sizeof (a) / sizeof *(a))
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
+/* gcc and clang tell of their sanitizers in different ways */
+#ifdef __has_feature
+#define HAS_FEATURE(x) __has_feature(x)
+#else
+#define HAS_FEATURE(x) 0
 #endif
+
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#else
+#define THREAD_SANITIZED 0
 #endif
-#ifndef SANITIZED
-#define SANITIZED 0
+
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+#define SANITIZED 1
+#else
+#define SANITIZED THREAD_SANITIZED
 #endif
 
 /* Rounds of a loop: fewer where every access costs ten times as much. */

@@ -483,7 +483,7 @@ static void take_some (void *arg) {
 ** wherever that middle is. */
 CLEAN_TEST("a race for the last of the space ends with no room, no error") {
   int n, over = 0;
-  for (n = 1; !over; n += SANITIZED ? 7 : 1) {
+  for (n = 1; !over; STEP_NEXT(n)) {
     sk_segment *s = segment(MB);
     uint64_t off;
     pid_t pid;

@@ -35,7 +35,7 @@ struct sk_lane {
   sk_bell *reader, *writer;
 };
 
-static uint64_t record_bytes (size_t len) {
+static uint64_t record_bytes (uint64_t len) {
   return (sizeof(struct record) + len + 7) & ~(uint64_t)7;
 }
 
@@ -66,6 +66,7 @@ int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
   int rc;
   if (bytes < page || (bytes & (bytes - 1)) || bytes > UINT32_MAX / 2)
     return SKE_INVAL;
+  if (s->fd < 0) return SKE_FULL;  /* sealed: cannot be mapped again */
   rc = sk_segment_alloc(s, sizeof(struct lane_words), SK_LINE, &words);
   if (!rc) rc = sk_segment_alloc(s, bytes, page, &ring);
   if (rc) return rc;
@@ -101,19 +102,24 @@ size_t sk_lane_limit (const sk_lane *l) {
 
 /* ---- writer ---- */
 
-static uint64_t room (sk_lane *l) {
+static uint64_t room (const sk_lane *l) {
   return l->bytes - (l->head - l->seen_released);
 }
 
+/* 1 when a message of `need` bytes fits, 0, or SKE_CORRUPT. */
+static int fits (sk_lane *l, size_t need) {
+  uint64_t now;
+  if (need > sk_lane_limit(l)) return 0;
+  if (room(l) >= record_bytes(need)) return 1;
+  /* pairs with sk_lane_release: the reader is done with those bytes */
+  now = atomic_load_explicit(&l->words->released, memory_order_acquire);
+  if (l->head - now > l->bytes) return SKE_CORRUPT;
+  l->seen_released = now;
+  return room(l) >= record_bytes(need);
+}
+
 void *sk_lane_reserve (sk_lane *l, size_t need, size_t *got) {
-  uint64_t want = record_bytes(need);
-  if (want > l->bytes) return NULL;
-  if (room(l) < want) {
-    /* pairs with sk_lane_release: the reader is done with those bytes */
-    l->seen_released = atomic_load_explicit(&l->words->released,
-                                            memory_order_acquire);
-    if (room(l) < want) return NULL;
-  }
+  if (fits(l, need) <= 0) return NULL;
   *got = (size_t)(room(l) - sizeof(struct record));
   return l->ring + l->head % l->bytes + sizeof(struct record);
 }
@@ -143,24 +149,34 @@ int sk_lane_released (const sk_lane *l, uint64_t pos) {
 }
 
 size_t sk_lane_pending (const sk_lane *l) {
-  return (size_t)(l->head - released(l));
+  uint64_t n = l->head - released(l);
+  return (size_t)(n < l->bytes ? n : l->bytes);
+}
+
+/* Sleep once, unless it fits: as fits, or what ended the sleep. */
+static int sleep_until_fits (sk_lane *l, size_t need, int64_t timeout_ns) {
+  uint32_t seen = sk_bell_listen(l->writer, SK_EAGER);
+  int rc = fits(l, need), slept = 0;
+  if (rc == 0) {
+    slept = sk_bell_sleep(l->writer, seen, timeout_ns);
+    rc = fits(l, need);
+  }
+  sk_bell_awake(l->writer);
+  return rc ? rc : slept;
 }
 
 int sk_lane_wait_room (sk_lane *l, size_t need, int64_t timeout_ns) {
-  size_t got;
-  uint32_t seen;
-  int rc;
-  if (record_bytes(need) > l->bytes) return SKE_INVAL;
-  if (sk_lane_reserve(l, need, &got)) return 0;
-  seen = sk_bell_listen(l->writer, SK_EAGER);
-  if (sk_lane_reserve(l, need, &got)) {
-    sk_bell_awake(l->writer);
-    return 0;
+  int64_t begun, left = timeout_ns < 0 ? 0 : timeout_ns, all = left;
+  int rc = fits(l, need);
+  if (need > sk_lane_limit(l)) return SKE_INVAL;
+  if (rc) return rc > 0 ? 0 : rc;
+  begun = os_now_ns();
+  /* others ring that bell too: asleep again for what is left of the time */
+  while (!(rc = sleep_until_fits(l, need, left))) {
+    left = all - (os_now_ns() - begun);
+    if (left <= 0) return SKE_TIMEOUT;
   }
-  rc = sk_bell_sleep(l->writer, seen, timeout_ns);
-  sk_bell_awake(l->writer);
-  if (sk_lane_reserve(l, need, &got)) return 0;
-  return rc ? rc : SKE_TIMEOUT;
+  return rc > 0 ? 0 : rc;
 }
 
 /* ---- reader ---- */
