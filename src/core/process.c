@@ -41,6 +41,11 @@ static pid_t own_parent, own_pid;
 
 /* ---- the list of children ---- */
 
+static void close_watch (sk_process *p) {
+  if (p->fd >= 0) close(p->fd);
+  p->fd = -1;
+}
+
 static void enlist (sk_process *p) {
   sk_family_lock();
   p->next = children;
@@ -58,10 +63,7 @@ static void delist (sk_process *p) {
 
 void sk_process_forget_all (void) {
   sk_process *p;
-  for (p = children; p; p = p->next) {
-    if (p->fd >= 0) close(p->fd);
-    p->fd = -1;
-  }
+  for (p = children; p; p = p->next) close_watch(p);
   children = NULL;
   free_words = NULL;  /* they are still the parent's */
 }
@@ -97,13 +99,33 @@ static void free_word (struct last_word *w) {
   sk_family_unlock();
 }
 
+/* Give back what the process holds, apart from itself. */
+static void forget (sk_process *p) {
+  close_watch(p);
+  free_word(p->word);
+  delist(p);
+}
+
+/* Somebody else reaped it: what it told before it ended must do. */
+static sk_exit told (const sk_process *p) {
+  uint32_t word = atomic_load(&p->word->told);
+  sk_exit st = { -1, 0 };
+  if (word & TOLD) st.code = (int)(word & 0xff);
+  return st;
+}
+
+static void set_ended (sk_process *p, sk_exit st) {
+  p->ended = 1;
+  p->status = st;
+  forget(p);
+}
+
 /* ---- fork ---- */
 
 /* A host's handlers mean nothing in the child; those for faults may be a
 ** sanitizer's or a crash reporter's and stay. */
 static void reset_signals (void) {
   struct sigaction act;
-  sigset_t none;
   int s;
   for (s = 1; s <= LAST_SIGNAL; s++) {
     if (s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL ||
@@ -117,50 +139,51 @@ static void reset_signals (void) {
     act.sa_flags = 0;
     sigaction(s, &act, NULL);
   }
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void begin_child (pid_t parent, int by_main, struct last_word *word) {
+  sigset_t none;
   sk_generation();
   own_word = word;
   own_parent = parent;
   own_pid = getpid();
+  reset_signals();  /* before the next, which may set a handler */
   os_die_with_parent(parent, by_main);
   if (getppid() != parent) _exit(128 + SIGHUP);  /* it died before that */
-  reset_signals();
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A child that we cannot watch is no use: end it before it has begun. */
-static int unwatchable (pid_t pid) {
-  int err = errno;
-  kill(pid, SIGKILL);
-  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+/* Watch a child just forked; one that cannot be watched is no use. */
+static int watch (sk_process *p) {
+  int rc = os_watch(p->pid, &p->fd), err = errno;
+  if (!rc || rc == SKE_LOST) return 0;  /* lost: it has ended already */
+  kill(p->pid, SIGKILL);
+  while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR) {}
   errno = err;
-  return SKE_SYS;
+  return rc;
 }
 
 static int fork_watched (sk_process *p) {
   sigset_t every, before;
-  pid_t parent = getpid(), pid;
-  int by_main = os_is_main_thread(), rc = 0, err;
+  pid_t parent = getpid();
+  int by_main = os_is_main_thread(), spare, rc, err;
+  /* a place for its descriptor, so that there is no child without one */
+  if ((rc = os_event_create(&spare))) return rc;
   fflush(NULL);
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
-  pid = fork();
+  p->pid = fork();
   err = errno;
-  if (pid == 0) {
+  close(spare);
+  if (p->pid == 0) {
     begin_child(parent, by_main, p->word);
     return SK_CHILD;
   }
-  if (pid < 0) rc = SKE_SYS;
-  else if (os_watch(pid, &p->fd)) {
-    rc = unwatchable(pid);
-    err = errno;
-  }
+  if (p->pid < 0) rc = SKE_SYS;
+  else if ((rc = watch(p))) err = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   errno = err;
-  p->pid = pid;
   return rc;
 }
 
@@ -172,14 +195,15 @@ int sk_process_fork (sk_process **out) {
   p->generation = sk_generation();
   rc = new_word(&p->word);
   if (!rc) {
+    enlist(p);  /* first: another thread's child must know it, to forget it */
     rc = fork_watched(p);
-    if (rc < 0) free_word(p->word);
+    if (rc < 0) forget(p);
   }
   if (rc) {
     free(p);
     return rc;
   }
-  enlist(p);
+  if (p->fd < 0) set_ended(p, told(p));
   *out = p;
   return 0;
 }
@@ -210,40 +234,19 @@ static int is_own (const sk_process *p) {
   return p->generation == sk_generation();
 }
 
-/* Somebody else reaped it: what it told before it ended must do. */
-static sk_exit told (const sk_process *p) {
-  uint32_t word = atomic_load(&p->word->told);
-  sk_exit st = { -1, 0 };
-  if (word & TOLD) st.code = (int)(word & 0xff);
-  return st;
-}
-
-static sk_exit decode (int status) {
-  sk_exit st = { -1, 0 };
-  if (WIFEXITED(status)) st.code = WEXITSTATUS(status);
-  else if (WIFSIGNALED(status)) st.signal = WTERMSIG(status);
-  return st;
-}
-
-static void set_ended (sk_process *p, sk_exit st) {
-  p->ended = 1;
-  p->status = st;
-  close(p->fd);
-  p->fd = -1;
-  free_word(p->word);
-  delist(p);
+/* Reap it; SKE_BUSY while it runs, unless `block`. */
+static int reap (sk_process *p, int block) {
+  sk_exit st;
+  int rc = os_reap(p->fd, p->pid, block, &st.code, &st.signal);
+  if (rc == SKE_BUSY) return rc;
+  set_ended(p, rc == SKE_LOST ? told(p) : st);
+  return 0;
 }
 
 int sk_process_poll (sk_process *p, sk_exit *st) {
-  int status;
-  pid_t got;
   if (!p->ended) {
     if (!is_own(p)) return SKE_FOREIGN;
-    do {
-      got = waitpid(p->pid, &status, WNOHANG);
-    } while (got < 0 && errno == EINTR);
-    if (got == 0) return SKE_BUSY;
-    set_ended(p, got == p->pid ? decode(status) : told(p));
+    if (reap(p, 0)) return SKE_BUSY;
   }
   *st = p->status;
   return 0;
@@ -261,15 +264,10 @@ int sk_process_kill (sk_process *p, int signal) {
 }
 
 void sk_process_free (sk_process *p) {
-  int status;
-  pid_t got;
   if (!p) return;
   if (!p->ended && is_own(p)) {
     sk_process_kill(p, SIGKILL);
-    do {
-      got = waitpid(p->pid, &status, 0);
-    } while (got < 0 && errno == EINTR);
-    set_ended(p, got == p->pid ? decode(status) : told(p));
+    reap(p, 1);
   }
   free(p);
 }

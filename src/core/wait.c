@@ -23,31 +23,34 @@ static int any_message (const sk_wait *w) {
   return 0;
 }
 
-static int spin (const sk_wait *w, int64_t until) {
+static int spin (const sk_wait *w, int64_t spin_ns) {
+  int64_t begun = os_now_ns();
   do {
     int i;
     for (i = 0; i < SPINS_PER_LOOK; i++) {
       if (any_message(w)) return 1;
       pause_briefly();
     }
-  } while (os_now_ns() < until);
+  } while (os_now_ns() - begun < spin_ns);
   return 0;
 }
 
-/* Sleep on the bell's event and the processes' descriptors together. */
+/* Sleep on the bell's event and the processes' descriptors together. One
+** without a descriptor has ended, and that is known. */
 static int poll_all (const sk_wait *w, int64_t timeout_ns) {
-  size_t n = 0, i;
   int *fds = malloc((w->n_procs + 1) * sizeof *fds);
-  int rc;
+  size_t i;
+  int rc = 0;
   if (!fds) return SKE_NOMEM;
-  fds[n++] = sk_bell_fd(w->bell);
+  fds[0] = sk_bell_fd(w->bell);
   for (i = 0; i < w->n_procs; i++) {
-    int fd = sk_process_fd(w->procs[i]);
-    if (fd >= 0) fds[n++] = fd;
+    fds[i + 1] = sk_process_fd(w->procs[i]);
+    if (fds[i + 1] < 0) goto done;
   }
-  rc = os_poll(fds, n, timeout_ns);
+  rc = os_poll(fds, w->n_procs + 1, timeout_ns);
+  if (rc == 0) os_event_clear(fds[0]);
+done:
   free(fds);
-  if (rc == 0) os_event_clear(sk_bell_fd(w->bell));
   return rc;
 }
 
@@ -55,9 +58,12 @@ int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
                  int64_t timeout_ns) {
   uint32_t seen;
   int rc;
+  if (w->n_procs && sk_bell_fd(w->bell) < 0) return SKE_INVAL;
   if (any_message(w)) return 0;
+  if (timeout_ns < 0) timeout_ns = 0;
+  if (spin_ns < 0) spin_ns = 0;
   if (timeout_ns < spin_ns) spin_ns = timeout_ns;
-  if (spin_ns > 0 && spin(w, os_now_ns() + spin_ns)) return 0;
+  if (spin_ns > 0 && spin(w, spin_ns)) return 0;
   seen = sk_bell_listen(w->bell, how);
   if (any_message(w)) rc = 0;
   else if (sk_bell_fd(w->bell) >= 0) rc = poll_all(w, timeout_ns - spin_ns);

@@ -183,8 +183,8 @@ SK_API int sk_lane_next (sk_lane *l, sk_message *m);
 SK_API void sk_lane_release (sk_lane *l);
 /* Reader: is there a message? */
 SK_API int sk_lane_ready (sk_lane *l);
-/* Writer: wait until a message of `need` bytes fits: 0, SKE_TIMEOUT, SKE_INTR
-** or SKE_INVAL when it never will. */
+/* Writer: wait until a message of `need` bytes fits: 0, SKE_TIMEOUT, SKE_INTR,
+** SKE_INVAL when it never will, or SKE_CORRUPT. */
 SK_API int sk_lane_wait_room (sk_lane *l, size_t need, int64_t timeout_ns);
 
 /* ---- claims: a message that holds numbered items, taken one by one ----
@@ -242,12 +242,13 @@ typedef struct sk_wait {
   sk_bell *bell;             /* the caller's own, and the lanes' reader bell */
   sk_lane *const *lanes;     /* a message in one of them ends the wait */
   size_t n_lanes;
-  sk_process *const *procs;  /* so does the end of one of them */
+  sk_process *const *procs;  /* so does the end of one, now or before */
   size_t n_procs;
 } sk_wait;
 
-/* 0 when there is something, SKE_TIMEOUT or SKE_INTR. Spins for spin_ns
-** before it sleeps. Never longer than timeout_ns. */
+/* 0 when there is something, SKE_TIMEOUT or SKE_INTR; SKE_SYS when the process
+** closed the bell's descriptor, SKE_INVAL for processes and a bell without
+** one. Spins for spin_ns before it sleeps. Never longer than timeout_ns. */
 SK_API int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
                         int64_t timeout_ns);
 

@@ -19,6 +19,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -186,12 +187,40 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
 /* ---- processes ---- */
 
 int os_watch (pid_t pid, int *fd) {
-  return settle((int)syscall(SYS_pidfd_open, pid, 0), fd);
+  int rc = settle((int)syscall(SYS_pidfd_open, pid, 0), fd);
+  /* EINVAL: the number is still in use, as that of a group or session */
+  return rc && (errno == ESRCH || errno == EINVAL) ? SKE_LOST : rc;
 }
 
 int os_watch_kill (int fd, pid_t pid, int signal) {
-  (void)pid;
-  return syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) ? SKE_SYS : 0;
+  if (!syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0)) return 0;
+  /* the host may have closed the descriptor */
+  return errno == EBADF && !kill(pid, signal) ? 0 : SKE_SYS;
+}
+
+#define BY_PIDFD ((idtype_t)3)  /* P_PIDFD, which older headers lack */
+
+static int wait_for (idtype_t what, id_t id, int how, siginfo_t *info) {
+  int rc;
+  info->si_pid = 0;
+  do {
+    rc = waitid(what, id, info, how);
+  } while (rc && errno == EINTR);
+  return rc;
+}
+
+int os_reap (int fd, pid_t pid, int block, int *code, int *signal) {
+  int how = WEXITED | (block ? 0 : WNOHANG);
+  siginfo_t info;
+  /* by descriptor: when somebody else reaped the child, its number may be
+  ** that of another one by now */
+  int rc = wait_for(BY_PIDFD, (id_t)fd, how, &info);
+  if (rc && errno != ECHILD) rc = wait_for(P_PID, (id_t)pid, how, &info);
+  if (rc) return SKE_LOST;
+  if (info.si_pid == 0) return SKE_BUSY;
+  *code = info.si_code == CLD_EXITED ? info.si_status : -1;
+  *signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+  return 0;
 }
 
 int os_stopped (pid_t pid) {
@@ -224,6 +253,7 @@ int os_die_with_parent (pid_t parent, int by_main) {
     struct sigaction act;
     memset(&act, 0, sizeof act);
     act.sa_handler = on_parent_signal;
+    act.sa_flags = SA_RESTART;
     sig = SIGRTMAX;
     if (sigaction(sig, &act, NULL)) return SKE_SYS;
   }

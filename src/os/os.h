@@ -36,9 +36,14 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns);
 
 /* ---- processes ---- */
 
-/* A descriptor that is readable once the process has ended. */
+/* A descriptor that is readable once the process has ended. SKE_LOST when it
+** has, and was reaped. */
 int os_watch (pid_t pid, int *fd);
 int os_watch_kill (int fd, pid_t pid, int signal);
+/* Reap one child: 0 and what it ended with (a code or -1, a signal or 0),
+** SKE_BUSY while it runs, which `block` waits out, or SKE_LOST when somebody
+** else has reaped it. */
+int os_reap (int fd, pid_t pid, int block, int *code, int *signal);
 /* 1 when every thread of the process is stopped. */
 int os_stopped (pid_t pid);
 /* In a child: have the kernel end it when `parent` dies. `by_main` says that
