@@ -208,6 +208,18 @@ describe("codestats leaves out", function()
     assert.equal("binary", why)
   end)
 
+  it("a huge binary file, at once", function()
+    shell "truncate -s 100G sparse.c"
+    assert.equal("binary", select(2, scan.file(folder .. "/sparse.c", {})))
+  end)
+
+  it("a file with a line that no memory should be spent on", function()
+    local long = ("x"):rep(2 ^ 20):rep(17)
+    local file, why = scan.file(write("a.js", "//\n" .. long .. "\n"), {})
+    assert.is_nil(file)
+    assert.equal("a line is too long", why)
+  end)
+
   it("a file that is gone", function()
     local file, why = scan.file(folder .. "/none.c", {})
     assert.is_nil(file)

@@ -7,12 +7,13 @@ local languages = require "codestats.languages"
 
 local byte, find, sub = string.byte, string.find, string.sub
 
-local BLOCK = 16384  -- bytes read at once, and then to the end of the line
+local BLOCK = 16384     -- bytes read at once
+local LONGEST = 2 ^ 24  -- bytes of a line: a longer one is no source code
 
 -- What a byte is in plain code. A word goes on while it is <= DIGIT.
 local WORD, DIGIT, SPACE, OTHER, MARK, ESCAPE = 1, 2, 3, 4, 5, 6
 
-local BACKSLASH, RETURN, DOT, QUOTE = byte("\\\r.\"", 1, 4)
+local BACKSLASH, NEWLINE, RETURN, DOT, QUOTE = byte("\\\n\r.\"", 1, 5)
 local BYTE_ORDER_MARK = "\239\187\191"
 
 local scan = {}
@@ -240,23 +241,43 @@ local function scan_block(state, text, i)
   end
 end
 
--- The next whole lines of a file, the last of them with an end of line too;
--- nil at its end; nil and why when reading fails.
-local function read_block(file)
-  local text, rest = file:read(BLOCK, "*l")
-  if not text then return nil, rest end
-  if rest then return text .. rest .. "\n" end
-  return sub(text, -1) == "\n" and text or text .. "\n"
+local function last_newline(text)
+  for i = #text, 1, -1 do
+    if byte(text, i) == NEWLINE then return i end
+  end
+end
+
+-- The next whole lines of a file; nil at its end; nil and why it cannot be
+-- read. `state.rest` is the beginning of the line after them; nil until there
+-- was a line.
+local function read_block(file, state)
+  local parts, length = { state.rest }, 0
+  repeat
+    local text, why = file:read(BLOCK)
+    if why then return nil, why end
+    if not text then break end
+    if not state.rest and find(text, "\0", 1, true) then
+      return nil, "binary"
+    end
+    local stop = last_newline(text)
+    parts[#parts + 1] = stop and sub(text, 1, stop) or text
+    state.rest = stop and sub(text, stop + 1) or state.rest
+    length = length + #text
+    if length > LONGEST then return nil, "a line is too long" end
+    if stop then return table.concat(parts) end
+  until false
+  state.rest = ""
+  local last = table.concat(parts)  -- without an end of line
+  return last ~= "" and last .. "\n" or nil
 end
 
 local function scan_blocks(file, state)
-  local text, why = read_block(file)
-  if text and find(text, "\0", 1, true) then return nil, "binary" end
+  local text, why = read_block(file, state)
   local first = text and starts_with(text, 1, BYTE_ORDER_MARK) and 4 or 1
   while text do
     scan_block(state, text, first)
     first = 1
-    text, why = read_block(file)
+    text, why = read_block(file, state)
   end
   return not why, why
 end
