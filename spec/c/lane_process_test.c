@@ -252,7 +252,7 @@ static uint32_t read_some (struct stream *s, uint32_t n) {
   return n;
 }
 
-CLEAN_TEST("a writer killed at random leaves whole messages, all it published") {
+CLEAN_TEST("a writer killed at random leaves all it published, whole") {
   struct fixture f = lane_open(RING, 0);
   _Atomic uint32_t *counts = shared_memory(2 * sizeof *counts);
   struct stream s = { &f, 0, 1, 600, counts, counts + 1 };
