@@ -52,13 +52,18 @@ static int free_encoder (lua_State *L) {
   return 0;
 }
 
+static void free_map (slot_map *map) {
+  free(map->slots);
+  free(map->values);
+  memset(map, 0, sizeof *map);
+}
+
 static int free_decoder (lua_State *L) {
   decoder *d = lua_touserdata(L, 1);
   free(d->frames);
-  free(d->objects.slots);
-  free(d->strings.slots);
-  free(d->cells.slots);
-  free(d->values);
+  free_map(&d->objects);
+  free_map(&d->strings);
+  free_map(&d->cells);
   memset(d, 0, sizeof *d);
   return 0;
 }
@@ -131,20 +136,13 @@ static decoder *take_decoder (lua_State *L) {
 }
 
 static void shrink_map (slot_map *map) {
-  if (map->room <= MAX_KEPT_FRAMES) return;
-  free(map->slots);
-  memset(map, 0, sizeof *map);
+  if (map->room > MAX_KEPT_FRAMES) free_map(map);
 }
 
 static void leave_decoder (decoder *d) {
   shrink_map(&d->objects);
   shrink_map(&d->strings);
   shrink_map(&d->cells);
-  if (d->values_room > MAX_KEPT_FRAMES) {
-    free(d->values);
-    d->values = NULL;
-    d->values_room = 0;
-  }
   if (d->room > MAX_KEPT_FRAMES) {
     free(d->frames);
     d->frames = NULL;

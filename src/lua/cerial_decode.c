@@ -33,13 +33,6 @@ int decode_fail (lua_State *L, decoder *d, const char *reason) {
 
 /* ---- bytes ---- */
 
-const uint8_t *decode_bytes (lua_State *L, decoder *d, size_t n) {
-  const uint8_t *p = d->at;
-  if (n > (size_t)(d->end - p)) decode_fail(L, d, "the bytes end too early");
-  d->at += n;
-  return p;
-}
-
 uint64_t decode_varint (lua_State *L, decoder *d) {
   uint64_t v = 0;
   int shift;
@@ -106,18 +99,9 @@ uint32_t decode_number (lua_State *L, decoder *d, slot_map *map, int have,
                         int shared) {
   uint32_t slot = decode_slot(L, map, shared);
   if (!slot) return 0;
+  if (d->direct) quick_keep(L, map, slot);
   lua_pushvalue(L, -1);
   decode_keep(L, d, have, slot);
-  return slot;
-}
-
-/* The slot of a number that the message refers to. */
-uint32_t decode_find (lua_State *L, decoder *d, const slot_map *map,
-                      uint64_t number) {
-  uint32_t slot = 0;
-  if (number < map->next && number < map->room) slot = map->slots[number];
-  if (slot == 0)
-    decode_fail(L, d, "a reference to something that was not sent");
   return slot;
 }
 
@@ -139,10 +123,8 @@ static inline void push_string_ref (lua_State *L, decoder *d,
 
 static inline void push_string (lua_State *L, decoder *d, size_t len, int shared) {
   const uint8_t *p = decode_bytes(L, d, len);
-  uint32_t slot;
   lua_pushlstring(L, (const char *)p, len);
-  slot = decode_number(L, d, &d->strings, HAVE_STRINGS, shared);
-  if (slot && d->direct) quick_keep(L, d, slot);
+  decode_number(L, d, &d->strings, HAVE_STRINGS, shared);
 }
 
 /* Push the string of this tag: 0 when it is none of a string's. */
@@ -282,7 +264,7 @@ static int work_index (uint32_t depth, int which) {
 ** already, its key goes there, and the new container takes its place. */
 static int replace_container (lua_State *L, decoder *d) {
   const dframe *outer = &d->frames[d->depth - 1];
-  if (outer->phase == EXPECT_VALUE) {
+  if (outer->phase == EXPECT_VALUE && !outer->key_slot) {
     lua_pushvalue(L, outer->index + 1);
     decode_keep(L, d, HAVE_WORK, (uint32_t)work_index(d->depth - 1, 1));
   }
@@ -318,7 +300,7 @@ static void pop_frame (lua_State *L, decoder *d) {
   outer = &d->frames[d->depth - 1];
   lua_rawgeti(L, d->base + HAVE_WORK, work_index(d->depth - 1, 0));
   lua_insert(L, index);
-  if (outer->phase != EXPECT_VALUE) return;
+  if (outer->phase != EXPECT_VALUE || outer->key_slot) return;
   lua_rawgeti(L, d->base + HAVE_WORK, work_index(d->depth - 1, 1));
   lua_insert(L, index + 1);
 }
@@ -404,7 +386,8 @@ static inline void take (lua_State *L, decoder *d, dframe *f) {
       f->phase = EXPECT_VALUE;
       break;
     case EXPECT_VALUE:
-      lua_rawset(L, f->index);
+      if (f->key_slot) quick_take(L, d, f);
+      else lua_rawset(L, f->index);
       f->phase = --f->pairs ? EXPECT_KEY : EXPECT_NOTHING;
       break;
     case EXPECT_META:

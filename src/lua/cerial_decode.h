@@ -37,6 +37,7 @@ typedef struct dframe {
   uint32_t number;
   int index;            /* of the container on the Lua stack */
   void *raw;            /* the table in LuaJIT's memory, or NULL */
+  uint32_t key_slot;    /* the key is this string, and not on the Lua stack */
 } dframe;
 
 /* Numbers to slots: what number n was, if it is referred to later. */
@@ -44,6 +45,8 @@ typedef struct slot_map {
   uint32_t *slots;      /* 0: not shared; else slot and flags */
   uint32_t room, next;  /* next: number of the next object */
   uint32_t used;
+  uint64_t *values;     /* LuaJIT: by slot, the value in memory; 0: unknown */
+  uint32_t values_room;
 } slot_map;
 
 #define SLOT_IS_CLASS 0x80000000u    /* may be a metatable for the untrusted */
@@ -56,8 +59,6 @@ typedef struct decoder {
   dframe *frames;
   uint32_t depth, room, max_depth;
   slot_map objects, strings, cells;
-  uint64_t *values;     /* in memory: of the strings in HAVE_STRINGS */
-  uint32_t values_room;
   uint32_t metas, standins;
   int base;
   int trusted;
@@ -73,8 +74,6 @@ typedef struct decoder {
 int decode_fail (lua_State *L, decoder *d, const char *reason);
 uint64_t decode_varint (lua_State *L, decoder *d);
 uint32_t decode_count (lua_State *L, decoder *d);
-/* n bytes of the message. */
-const uint8_t *decode_bytes (lua_State *L, decoder *d, size_t n);
 /* Push the number of this tag, or one of a run of this tag. */
 void decode_number_value (lua_State *L, decoder *d, int tag);
 void decode_run_value (lua_State *L, decoder *d, int tag, const uint8_t *p);
@@ -85,9 +84,6 @@ void decode_string (lua_State *L, decoder *d);
 dframe *decode_push (lua_State *L, decoder *d, enum dframe_kind kind);
 /* The next number: -> its slot, 0 when it is not shared. */
 uint32_t decode_slot (lua_State *L, slot_map *map, int shared);
-/* The slot of a number that the message refers to. */
-uint32_t decode_find (lua_State *L, decoder *d, const slot_map *map,
-                      uint64_t number);
 /* Number the object on top; keep it when it is shared. -> slot or 0 */
 uint32_t decode_number (lua_State *L, decoder *d, slot_map *map, int have,
                         int shared);
@@ -106,11 +102,14 @@ int decode_close (lua_State *L, decoder *d);
 
 /* ---- cerial_quick.c: LuaJIT's tables in memory ---- */
 
-/* Keep the value in memory of the string on top, which has this slot. */
-void quick_keep (lua_State *L, decoder *d, uint32_t slot);
+/* Keep the value in memory of the string or table on top, at this slot; of
+** anything else, that it is unknown. */
+void quick_keep (lua_State *L, slot_map *map, uint32_t slot);
 /* Read the next item or pair of frame f straight into its table. -1: it is
 ** not of that kind, and nothing was read; else as decode_close. */
 int quick_step (lua_State *L, decoder *d, dframe *f);
+/* The value on top belongs to the key of f->key_slot. */
+void quick_take (lua_State *L, decoder *d, dframe *f);
 
 /* ---- cerial_revive.c ---- */
 
@@ -128,5 +127,26 @@ void revive_meta (lua_State *L, decoder *d, dframe *f);
 void revive_standin (lua_State *L, decoder *d, uint32_t number);
 /* The root is on top: what could only be done at the end. */
 void revive_finish (lua_State *L, decoder *d);
+
+/* ---- small parts that every file needs ---- */
+
+/* n bytes of the message. */
+static inline const uint8_t *decode_bytes (lua_State *L, decoder *d,
+                                           size_t n) {
+  const uint8_t *p = d->at;
+  if (n > (size_t)(d->end - p)) decode_fail(L, d, "the bytes end too early");
+  d->at += n;
+  return p;
+}
+
+/* The slot of a number that the message refers to. */
+static inline uint32_t decode_find (lua_State *L, decoder *d,
+                                    const slot_map *map, uint64_t number) {
+  uint32_t slot = 0;
+  if (number < map->next && number < map->room) slot = map->slots[number];
+  if (slot == 0)
+    decode_fail(L, d, "a reference to something that was not sent");
+  return slot;
+}
 
 #endif

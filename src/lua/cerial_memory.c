@@ -25,44 +25,6 @@ uint32_t memory_stamp (const void *table) {
 
 /* ---- writing ---- */
 
-uint64_t memory_number (double n) {
-  uint64_t v;
-  memcpy(&v, &n, sizeof v);
-  /* a NaN's other bits would be taken for the address of an object */
-  if ((v & UINT64_C(0x7FFFFFFFFFFFFFFF)) > UINT64_C(0x7FF0000000000000))
-    v = UINT64_C(0xFFF8000000000000);
-  return v;
-}
-
-/* May objects be put into the table behind the collector's back? Those that
-** it has not looked at yet, it still will. */
-static int is_white (const gctab *t) {
-  return (t->marked & WHITES) && !(t->marked & BLACK);
-}
-
-int memory_set_item (void *table, uint32_t i, uint64_t value) {
-  gctab *t = table;
-  if (i >= t->asize || !is_white(t)) return 0;
-  array_of(t)[i] = value;
-  return 1;
-}
-
-/* A key goes to the node that its number picks, when that was never used:
-** then the key is nowhere else in the table either. */
-int memory_set_pair (void *table, uint64_t key, uint64_t value) {
-  gctab *t = table;
-  gcnode *n;
-  uint32_t id;
-  if (t->hmask == 0 || !is_white(t)) return 0;
-  memcpy(&id, (const char *)object_of(key) + STRING_ID, sizeof id);
-  n = &nodes_of(t)[id & t->hmask];
-  if (n->key != VALUE_NIL || n->value != VALUE_NIL) return 0;
-  n->key = key;
-  n->value = value;
-  t->absent_metamethods = 0;  /* nothing is known to be absent any more */
-  return 1;
-}
-
 static int fill_doubles (uint64_t *item, const uint8_t *p, uint32_t n) {
   uint32_t i;
   for (i = 0; i < n; i++, p += 8) {

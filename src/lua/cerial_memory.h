@@ -27,13 +27,6 @@ uint64_t memory_string (const char *s);
 ** numbers. 0: not done. */
 int memory_fill (lua_State *L, int index, uint32_t from, int tag,
                  const uint8_t *p, uint32_t n);
-/* The value of a number; of NaNs there is one. */
-uint64_t memory_number (double n);
-/* Set item i, or a key that is a string, of a table that is being built.
-** 0: not done, it takes the API. */
-int memory_set_item (void *table, uint32_t i, uint64_t value);
-int memory_set_pair (void *table, uint64_t key, uint64_t value);
-
 #if LSK_MEMORY
 
 typedef struct gctab {
@@ -109,6 +102,50 @@ static inline const char *string_of (uint64_t v, size_t *len) {
   memcpy(&n, s + STRING_LENGTH, sizeof n);
   *len = n;
   return s + STRING_BYTES;
+}
+
+/* ---- writing tables that are being built ---- */
+
+/* The value of a number; of NaNs there is one. */
+static inline uint64_t memory_number (double n) {
+  uint64_t v;
+  memcpy(&v, &n, sizeof v);
+  /* a NaN's other bits would be taken for the address of an object */
+  if ((v & UINT64_C(0x7FFFFFFFFFFFFFFF)) > UINT64_C(0x7FF0000000000000))
+    v = UINT64_C(0xFFF8000000000000);
+  return v;
+}
+
+/* May objects be put into the table behind the collector's back? Those that
+** it has not looked at yet, it still will. */
+static inline int is_white (const gctab *t) {
+  return (t->marked & WHITES) && !(t->marked & BLACK);
+}
+
+/* Set item i. 0: not done, it takes the API. */
+static inline int memory_set_item (void *table, uint32_t i, uint64_t value) {
+  gctab *t = table;
+  if (i >= t->asize || !is_white(t)) return 0;
+  array_of(t)[i] = value;
+  return 1;
+}
+
+/* Set a key that is a string. 0: not done, it takes the API.
+** The key goes to the node that its number picks, when that was never used:
+** then the key is nowhere else in the table either. */
+static inline int memory_set_pair (void *table, uint64_t key,
+                                   uint64_t value) {
+  gctab *t = table;
+  gcnode *n;
+  uint32_t id;
+  if (t->hmask == 0 || !is_white(t)) return 0;
+  memcpy(&id, (const char *)object_of(key) + STRING_ID, sizeof id);
+  n = &nodes_of(t)[id & t->hmask];
+  if (n->key != VALUE_NIL || n->value != VALUE_NIL) return 0;
+  n->key = key;
+  n->value = value;
+  t->absent_metamethods = 0;  /* nothing is known to be absent any more */
+  return 1;
 }
 
 #endif

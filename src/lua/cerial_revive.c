@@ -281,6 +281,7 @@ static void end_hook (lua_State *L, decoder *d, const dframe *f) {
   lua_replace(L, record);
   if (!slot) return;
   d->objects.slots[number] = slot;
+  if (d->direct) quick_keep(L, &d->objects, slot);
   lua_pushvalue(L, record);
   lua_rawseti(L, d->base + HAVE_REFS, (int)slot);
 }
