@@ -66,12 +66,12 @@ static inline int open_descriptors (void) {
 
 /* Lines of /proc/self/maps that hold `what`. */
 static inline int mappings_of (const char *what) {
-  FILE *f = fopen("/proc/self/maps", "re");
+  FILE *maps = fopen("/proc/self/maps", "re");
   char line[512];
   int n = 0;
-  if (!f) return -1;
-  while (fgets(line, sizeof line, f)) n += strstr(line, what) != NULL;
-  fclose(f);
+  if (!maps) return -1;
+  while (fgets(line, sizeof line, maps)) n += strstr(line, what) != NULL;
+  fclose(maps);
   return n;
 }
 
@@ -211,13 +211,14 @@ static inline void in_threads (int n, void (*body) (void *), void *args,
   for (i = 0; i < n; i++) pthread_join(threads[i], NULL);
 }
 
-/* A limit on what this process may have; only in a child. */
-static inline void limit (int what, rlim_t soft) {
-  struct rlimit r;
-  CHECK(!getrlimit(what, &r));
-  r.rlim_cur = soft;
-  CHECK(!setrlimit(what, &r));
-}
+/* A limit on what this process may have; only in a child. A macro, because C
+** libraries do not agree on the type of `what`. */
+#define limit(what, soft) do { \
+  struct rlimit r_; \
+  CHECK(!getrlimit(what, &r_)); \
+  r_.rlim_cur = (soft); \
+  CHECK(!setrlimit(what, &r_)); \
+} while (0)
 
 /* xorshift: the same numbers for the same seed, everywhere */
 static inline uint32_t random_next (uint32_t *state) {

@@ -448,16 +448,16 @@ CLEAN_TEST("how a process ended is known to children forked later") {
   sk_process_free(p);
 }
 
-static void start_many (void *arg) {
+static void start_many (void *first) {
   int i;
-  (void)arg;
   for (i = 0; i < ROUNDS(50); i++) {
-    int code = i;
-    run_and_check(i % 2 ? end_with : end_bare, &code, i, 0);
+    int code = *(int *)first + i;
+    run_and_check(i % 2 ? end_with : end_bare, &code, code, 0);
     if (i % 8 == 0) sk_process_free(start(sleep_for_ever, NULL));
   }
 }
 
 CLEAN_TEST("threads may start and reap processes at the same time") {
-  in_threads(4, start_many, NULL, 0);
+  int first[4] = { 0, 50, 100, 150 };
+  in_threads(4, start_many, first, sizeof *first);
 }

@@ -192,9 +192,11 @@ static void pop_chunk (struct worker *w) {
 }
 
 static void take_back (struct worker *w) {
-  struct chunk *c = &w->chunks[w->n_chunks - 1];
+  struct chunk *c;
   uint32_t from = 0, n;
-  if (!w->n_chunks || sk_lane_released(w->down, c->pos)) return;
+  if (!w->n_chunks) return;
+  c = &w->chunks[w->n_chunks - 1];
+  if (sk_lane_released(w->down, c->pos)) return;
   n = sk_claim_revoke(w->down, c->pos, random_next(&o.seed) % 3, &from);
   if (!n) return;
   CHECK(from + n == c->n && from >= c->received);
