@@ -24,7 +24,7 @@ local function to_integer(bytes, signed)
            + math.tointeger(low)
   end
   local value = high * 2 ^ 32 + low
-  return math.abs(value) <= 2 ^ 53 and value or nil
+  return math.abs(value) < 2 ^ 53 and value or nil
 end
 
 local function build_number(kind, bytes)
@@ -126,8 +126,10 @@ local function describe_struct(value, ctype)
   if has_pointer(tonumber(ctype)) then
     return false, text .. " cannot be serialized: it is or holds a pointer"
   end
-  return kinds.STRUCT, name, ffi.string(ffi.cast("char *", ffi.cast("void *",
-    ffi.typeof("$ &", ctype)(value))), ffi.sizeof(value))
+  local size = ffi.sizeof(value)
+  local bytes = ffi.new("uint8_t[?]", size)
+  ffi.copy(bytes, value, size)
+  return kinds.STRUCT, name, ffi.string(bytes, size)
 end
 
 --- How a cdata travels.
