@@ -53,40 +53,69 @@ local function new(_, opts)
     errors.argument("Pool", "workers", workers,
                     "a whole number of at most " .. MAX_WORKERS, "caller")
   end
+  if checked.chunk ~= "auto" then
+    checked.chunk = math.floor(checked.chunk) -- 2.0 is 2
+  end
   local self = setmetatable({
     workers = workers, options = checked,
     jobs = {}, by_id = {}, job_ids = 0,
     generation = core.generation(),
+    is_unsettled = false, -- see engine
   }, Pool)
   self.crew = Crew.start(workers)
   return self
 end
 
-local function check_usable(self, name)
+-- Is it ours to use, or to end?
+local function check_owner(self, name)
   if self.generation ~= core.generation() then
     errors.raise("ClosedError", {
       message = name .. ": this pool belongs to another process, which made "
         .. "it before it forked this one; make a pool here",
     }, "caller")
   end
+  if self.is_unsettled and engine.is_in_hooks(self) then
+    errors.raise("Error", {
+      message = name .. ": the pool is busy with the value whose "
+        .. "serialization hook this is",
+    }, "caller")
+  end
+end
+
+local function check_usable(self, name)
+  check_owner(self, name)
   if self.is_closed then
     errors.raise("ClosedError", { message = name .. ": the pool is closed" },
                  "caller")
   end
+  if self.is_unsettled then engine.settle_anew(self) end
 end
 
 local function is_seconds(value)
   return type(value) == "number" and value == value and value >= 0
 end
 
-local function end_jobs(self, name)
+local function check_pool(self, name)
+  if getmetatable(self) ~= Pool then
+    errors.argument(name, "self", self, "a Pool (call it with a colon)",
+                    "caller")
+  end
+end
+
+-- -> false when it was closed before
+local function begin_end(self, name, how)
+  check_pool(self, name)
+  if self.is_closed then return false end
+  check_owner(self, name)
   for i = #self.jobs, 1, -1 do
     local job = self.jobs[i]
     job:break_off(errors.new("ClosedError", {
-      message = name .. " before the loop had ended",
+      message = "the pool was " .. how .. " before the loop had ended",
     }))
-    engine.remove(self, job)
+    if not self.is_unsettled then engine.remove(self, job) end
   end
+  self.is_closed = true
+  return true
 end
 
 --- Let the workers finish the items that they have begun, and end them.
@@ -94,27 +123,25 @@ end
 -- @tparam[opt=5] number timeout seconds; workers that take longer are killed,
 --   stopped ones at once
 function Pool:close(timeout)
+  check_pool(self, "Pool:close")
   if timeout ~= nil and not is_seconds(timeout) then
     errors.argument("Pool:close", "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
-  if self.is_closed then return end
-  check_usable(self, "Pool:close")
-  end_jobs(self, "the pool was closed")
-  self.is_closed = true
-  self.crew:finish(timeout or CLOSE_SECONDS)
+  if begin_end(self, "Pool:close", "closed") then
+    self.crew:finish(timeout or CLOSE_SECONDS)
+  end
 end
 
 --- Kill the workers at once.
 function Pool:terminate()
-  if self.is_closed then return end
-  check_usable(self, "Pool:terminate")
-  end_jobs(self, "the pool was terminated")
-  self.is_closed = true
-  self.crew:kill()
+  if begin_end(self, "Pool:terminate", "terminated") then self.crew:kill() end
 end
 
-Pool.__close = Pool.close
+-- The end of a block that holds it: `local pool <close> = sk.Pool()`.
+function Pool:__close()
+  self:close()
+end
 
 function Pool:__tostring()
   return string.format("Pool: %d workers%s", self.workers,
@@ -135,13 +162,14 @@ end
 -- `how` holds what the modifiers said; every modifier makes a new view.
 local View = { __name = "Pool view" }
 
-local function pool_and_how(self)
+local function pool_and_how(self, name)
   if getmetatable(self) == View then return self.pool, self.how end
+  check_pool(self, "Pool:" .. name)
   return self, {}
 end
 
 local function view_of(self, name, value)
-  local pool, how = pool_and_how(self)
+  local pool, how = pool_and_how(self, name)
   local new_how = { [name] = value }
   for k, v in pairs(how) do
     if k ~= name then new_how[k] = v end
@@ -195,20 +223,30 @@ local function is_callable(fn)
     or type(meta) == "table" and type(meta.__call) == "function"
 end
 
-local function check_call(self, name, fn, items)
-  check_usable(self, name)
-  if not is_callable(fn) then
-    errors.argument(name, "fn", fn, "a function", "caller")
-  end
-  if type(items) ~= "table" and not is_callable(items) then
+local MAX_COUNT = "a whole number of items, at most 2147483647"
+
+-- -> how many items an array has; nil for an iterator, which is anything that
+-- can be called
+local function check_items(name, items)
+  if is_callable(items) then return nil end
+  if type(items) ~= "table" then
     errors.argument(name, "items", items, "an array or an iterator",
                     "caller")
   end
+  local total, found = Job.count(items)
+  if not total then
+    errors.argument(name, "the length of items", found, MAX_COUNT, "caller")
+  end
+  return total
 end
 
 local function start(self, mode, said, fn, items)
   local name = "Pool:" .. mode
-  check_call(self, name, fn, items)
+  check_usable(self, name)
+  if not is_callable(fn) then
+    errors.argument(name, "fn", fn, "a function", "caller")
+  end
+  local total = check_items(name, items)
   local lazily = mode:find "imap" ~= nil
   local how = {
     mode = mode, star = said.star, chunk = self.options.chunk,
@@ -227,7 +265,8 @@ local function start(self, mode, said, fn, items)
     }, "caller")
   end
   self.job_ids = self.job_ids + 1
-  local job = Job.new(self.job_ids, items, how)
+  local job = Job.new(self.job_ids, items, total, how)
+  check_usable(self, name) -- still, after hooks and metamethods
   job.bytes = bytes
   engine.add(self, job)
   return job
@@ -279,23 +318,31 @@ local function finish_map(self, job)
   return results
 end
 
+local function late_error(mode, job, seconds)
+  return errors.new("ResultTimeoutError", {
+    message = string.format("Pool:%s: %s of %s items done within %g s", mode,
+                            job.done, job.total or "unknown", seconds),
+    timeout = seconds,
+  })
+end
+
 local function run_map(self, mode, fn, items)
-  local pool, said = pool_and_how(self)
+  local pool, said = pool_and_how(self, mode)
   local job = start(pool, mode, said, fn, items)
   local show = shower(job)
   local deadline = said.timeout and core.now() + said.timeout or math.huge
-  local done = engine.run(pool, function()
-    show()
-    return job:is_finished()
-  end, deadline)
-  show(true)
-  if done then return finish_map(pool, job) end
-  local late = errors.new("ResultTimeoutError", {
-    message = string.format("Pool:%s: %s of %s items done within %g s", mode,
-                            job.done, job.total or "unknown", said.timeout),
-    timeout = said.timeout,
-  })
-  engine.remove(pool, job)
+  local ok, done = pcall(function()
+    local in_time = engine.run(pool, function()
+      show()
+      return job:is_finished()
+    end, deadline)
+    show(true)
+    return in_time
+  end)
+  if ok and done then return finish_map(pool, job) end
+  if not pool.is_unsettled then engine.remove(pool, job) end
+  if not ok then error(done, 0) end -- of the progress function, or Ctrl-C
+  local late = late_error(mode, job, said.timeout)
   engine.break_workers(pool, job, late)
   raise(late)
 end
@@ -371,13 +418,22 @@ local function deliver(job, index, value)
   return value, index
 end
 
+-- The iterator of the items cannot wait for what becomes of them.
+local function check_not_pulling(job, name)
+  if job.pulling then
+    errors.raise("Error", {
+      message = name .. ": the loop's items are being read just now",
+    }, "caller")
+  end
+end
+
 local function open_window(pool, job)
   local chunk = job:chunk_size(pool.workers)
   job.limit = job.yielded + pool.workers * math.max(WINDOW, 4 * chunk)
 end
 
 local function iterate(self, mode, fn, items)
-  local pool, said = pool_and_how(self)
+  local pool, said = pool_and_how(self, mode)
   local job = start(pool, mode, said, fn, items)
   local show = shower(job)
   local take = next_of[mode]
@@ -396,6 +452,7 @@ local function iterate(self, mode, fn, items)
   local function next_value()
     if over then return nil end
     check_usable(pool, "Pool:" .. mode)
+    check_not_pulling(job, "Pool:" .. mode)
     open_window(pool, job)
     index, value = take(job)
     if index == nil then engine.run(pool, ready, math.huge) end

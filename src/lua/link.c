@@ -87,6 +87,7 @@ static int core_link (lua_State *L) {
 
 static int link_close (lua_State *L) {
   lsk_link *k = tolink(L, 1);
+  luaL_argcheck(L, !k->in_hooks, 1, "link is in use");
   if (k->segment) link_free(k);
   return 0;
 }

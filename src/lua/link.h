@@ -45,13 +45,17 @@ typedef struct lsk_link {
   lsk_buffer parts;      /* a long payload being put together */
   sk_message current;    /* looked at, not yet taken, if has_current */
   int has_current;
-  uint32_t collected;    /* results that the last collect took */
   /* writer */
   enum { LINK_IDLE, LINK_ENCODING, LINK_SENDING } state;
   lsk_buffer message;    /* header and payload being encoded or sent */
   size_t sent;           /* of a long message, while LINK_SENDING */
   uint32_t kind;         /* of it */
+  /* owner: put_work and collect */
+  uint32_t done;         /* items encoded, results decoded */
+  size_t good;           /* bytes of the message that fit in place */
+  int in_hooks;          /* inside the encoding or decoding of a value */
   /* child: where link:run is in the items of the current message */
+  uint64_t runner;       /* generation of the process that runs them */
   const uint8_t *at, *end;
   uint32_t item;
 } lsk_link;

@@ -8,6 +8,8 @@
 #include "cerial.h"
 #include "link.h"
 
+#define MAX_ELEMENTS 1000000  /* of an item that is unpacked */
+
 /* Every item is preceded by its size, so that one that cannot be decoded can
 ** be stepped over. */
 typedef uint32_t item_size;
@@ -37,17 +39,61 @@ static void append_item (lua_State *L, lsk_buffer *b, int index) {
   memcpy(b->data + at, &size, sizeof size);
 }
 
-/* put_work(job, items, i, j) -> (the child is not woken) how many of items[i..j] were sent (0 when
+/* Encode items[i..j] into the message that was begun, as many as fit in
+** place; the first one goes whatever its size. Hooks may run meanwhile. */
+static int encode_items (lua_State *L) {
+  lsk_link *k = lua_touserdata(L, 1);
+  int at = (int)lua_tointeger(L, 3), last = (int)lua_tointeger(L, 4);
+  for (k->done = 0; at <= last; at++) {
+    size_t good = k->message.len;
+    lua_rawgeti(L, 2, at);
+    k->in_hooks = 1;
+    append_item(L, &k->message, -1);
+    k->in_hooks = 0;
+    lua_pop(L, 1);
+    if (!k->message.borrowed && k->done > 0) {
+      k->good = good;
+      return 0;
+    }
+    k->done++;
+    if (!k->message.borrowed) break;
+  }
+  k->good = k->message.len;
+  return 0;
+}
+
+/* Publish what encode_items left; -> 0 or SKE_FULL, see lsk_link_end. */
+static int end_work (lsk_link *k, uint32_t job, uint64_t index,
+                     uint64_t *pos) {
+  link_header h;
+  h.index = index;
+  h.job = job;
+  h.n = k->done;
+  sk_claim_init(&h.claim, h.n);
+  if (k->good == k->message.len) return lsk_link_end(k, LINK_WORK, &h, pos);
+  /* the last one was too much: without it, then */
+  *pos = lsk_link_end_prefix(k, LINK_WORK, &h, k->good - sizeof h);
+  return 0;
+}
+
+/* What a protected call raised, on top: an item's own error when it came out
+** of its hooks; anything else (a host's Ctrl-C) goes on its way. */
+static void check_hooks_error (lua_State *L, lsk_link *k) {
+  int by_hook = k->in_hooks;
+  k->in_hooks = 0;
+  if (!by_hook) lua_error(L);
+}
+
+/* put_work(job, items, i, j) -> how many of items[i..j] were sent (0 when
 ** there is no room now), where the message is, or nil when link:flush has to
-** send the rest of it. An error in between leaves the link to link:abort. */
+** send the rest of it. The child is not woken. When an item cannot be sent
+** nothing was: nil, the error, the item's number. */
 static int link_put_work (lua_State *L) {
   lsk_link *k = lsk_checklink(L, 1);
   uint32_t job = (uint32_t)lsk_checkint(L, 2, 0, UINT32_MAX);
   int64_t i = lsk_checkint(L, 4, 1, INT32_MAX);
-  int64_t j = lsk_checkint(L, 5, i, INT32_MAX), at;
-  size_t good = 0;
+  int64_t j = lsk_checkint(L, 5, i, INT32_MAX);
   uint64_t pos = 0;
-  link_header h;
   int rc;
   luaL_checktype(L, 3, LUA_TTABLE);
   rc = lsk_link_begin(k);
@@ -56,23 +102,21 @@ static int link_put_work (lua_State *L) {
     return 1;
   }
   check_begin(L, rc);
-  for (at = i; at <= j; at++) {
-    good = k->message.len;
-    lua_rawgeti(L, 3, (int)at);
-    append_item(L, &k->message, -1);
-    lua_pop(L, 1);
-    if (!k->message.borrowed) break;
+  lua_pushcfunction(L, encode_items);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 3);
+  lua_pushinteger(L, (lua_Integer)i);
+  lua_pushinteger(L, (lua_Integer)j);
+  if (lua_pcall(L, 4, 0, 0)) {
+    lsk_link_abort(k);
+    check_hooks_error(L, k);
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    lua_pushinteger(L, (lua_Integer)(i + k->done));
+    return 3;
   }
-  h.index = (uint64_t)i;
-  h.job = job;
-  h.n = (uint32_t)(at > j ? j - i + 1 : at == i ? 1 : at - i);
-  sk_claim_init(&h.claim, h.n);
-  if (at > i && at <= j) {  /* the last one was too much: without it, then */
-    pos = lsk_link_end_prefix(k, LINK_WORK, &h, good - sizeof h);
-    rc = 0;
-  }
-  else rc = lsk_link_end(k, LINK_WORK, &h, &pos);
-  lua_pushinteger(L, (lua_Integer)h.n);
+  rc = end_work(k, job, (uint64_t)i, &pos);
+  lua_pushinteger(L, (lua_Integer)k->done);
   if (rc) lua_pushnil(L);
   else lua_pushnumber(L, (lua_Number)pos);
   return 2;
@@ -120,11 +164,6 @@ static int link_flush (lua_State *L) {
   return 2;
 }
 
-static int link_abort (lua_State *L) {
-  lsk_link_abort(lsk_checklink(L, 1));
-  return 0;
-}
-
 static uint64_t check_pos (lua_State *L, int arg) {
   return (uint64_t)luaL_checknumber(L, arg);
 }
@@ -156,17 +195,12 @@ static int link_claimed (lua_State *L) {
   return 2;
 }
 
-/* collect(job, values, keys | nil, at) -> number of results of that job that
-** came next. With keys: values[at+1 ...] and keys[at+1 ...] are the results
-** and their items' numbers; without: values[number] = result. A result that
-** cannot be decoded raises and stays the next message. */
-static int link_collect (lua_State *L) {
-  lsk_link *k = lsk_checklink(L, 1);
-  uint32_t job = (uint32_t)lsk_checkint(L, 2, 0, UINT32_MAX);
-  int keyed = !lua_isnil(L, 4);
-  int at = (int)lsk_checkint(L, 5, 0, INT32_MAX), n = 0, rc;
-  luaL_checktype(L, 3, LUA_TTABLE);
-  k->collected = 0;
+/* The body of collect; counts in k->done, and leaves the message that it
+** could not decode as the current one. */
+static int collect_results (lua_State *L) {
+  lsk_link *k = lua_touserdata(L, 1);
+  uint32_t job = (uint32_t)lua_tonumber(L, 2);
+  int keyed = !lua_isnil(L, 4), at = (int)lua_tointeger(L, 5), rc;
   while ((rc = lsk_link_peek(k)) > 0) {
     const link_header *h = lsk_link_head(k);
     const uint8_t *data;
@@ -175,25 +209,55 @@ static int link_collect (lua_State *L) {
         h->job != job)
       break;
     data = lsk_link_payload(k, &len);
+    k->in_hooks = 1;
     lsk_cerial_decode(L, data, len);
-    n++;
+    k->in_hooks = 0;
+    at++;
     if (keyed) {
       lsk_pushint(L, (int64_t)h->index);
-      lua_rawseti(L, 4, at + n);
+      lua_rawseti(L, 4, at);
     }
-    lua_rawseti(L, 3, keyed ? at + n : (int)h->index);
+    lua_rawseti(L, 3, keyed ? at : (int)h->index);
     lsk_link_take(k);
-    k->collected = (uint32_t)n;
+    k->done++;
   }
   lsk_check(L, rc, "results");
-  if (n) sk_lane_release(k->in);
-  lua_pushinteger(L, n);
-  return 1;
+  return 0;
 }
 
-/* collected() -> how many results the last collect took before it raised */
-static int link_collected (lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)lsk_checklink(L, 1)->collected);
+/* collect(job, values, keys | nil, at) -> number of results of that job that
+** came next. With keys: values[at+1 ...] and keys[at+1 ...] are the results
+** and their items' numbers; without: values[number] = result. The first one
+** that cannot be decoded ends it: number, the error, that item's number. */
+static int link_collect (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  uint64_t bad;
+  int i;
+  lsk_checkint(L, 2, 0, UINT32_MAX);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lsk_checkint(L, 5, 0, INT32_MAX);
+  k->done = 0;
+  lua_pushcfunction(L, collect_results);
+  for (i = 1; i <= 5; i++) lua_pushvalue(L, i);
+  if (!lua_pcall(L, 5, 0, 0)) {
+    if (k->done) sk_lane_release(k->in);
+    lua_pushinteger(L, (lua_Integer)k->done);
+    return 1;
+  }
+  check_hooks_error(L, k);
+  bad = lsk_link_head(k)->index;
+  lsk_link_take(k);
+  sk_lane_release(k->in);
+  lua_pushinteger(L, (lua_Integer)k->done);
+  lua_insert(L, -2);
+  lsk_pushint(L, (int64_t)bad);
+  return 3;
+}
+
+/* in_hooks() -> is a value being sent or taken in right now? Then whoever
+** asks is called by one of its hooks. */
+static int link_in_hooks (lua_State *L) {
+  lua_pushboolean(L, lsk_checklink(L, 1)->in_hooks);
   return 1;
 }
 
@@ -236,18 +300,32 @@ static int link_take (lua_State *L) {
   return 1;
 }
 
-/* take_value() -> the payload's value. The message is taken even when that
-** raises. */
-static int link_take_value (lua_State *L) {
-  lua_pushcfunction(L, link_take);
-  lua_pushvalue(L, 1);
-  lua_call(L, 1, 1);
-  {
-    size_t len;
-    const char *bytes = lua_tolstring(L, -1, &len);
-    lsk_cerial_decode(L, (const uint8_t *)bytes, len);
-  }
+static int decode_payload (lua_State *L) {
+  lsk_link *k = lua_touserdata(L, 1);
+  const uint8_t *data;
+  size_t len;
+  data = lsk_link_payload(k, &len);
+  k->in_hooks = 1;
+  lsk_cerial_decode(L, data, len);
+  k->in_hooks = 0;
   return 1;
+}
+
+/* take_value() -> true and the payload's value, or false and the error that
+** came of decoding it. The message is taken in any case. */
+static int link_take_value (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  int failed;
+  luaL_argcheck(L, k->has_current, 1, "nothing to take");
+  lua_pushcfunction(L, decode_payload);
+  lua_pushvalue(L, 1);
+  failed = lua_pcall(L, 1, 1, 0);
+  if (failed) check_hooks_error(L, k);
+  lsk_link_take(k);
+  sk_lane_release(k->in);
+  lua_pushboolean(L, !failed);
+  lua_insert(L, -2);
+  return 2;
 }
 
 /* ---- child ---- */
@@ -290,16 +368,30 @@ static void wait_begin (lua_State *L, lsk_link *k) {
   check_begin(L, rc);
 }
 
-/* Send the value on top of the stack as what became of item `index`. */
+/* Send the value on top of the stack as what became of item `index`. A
+** process that the function forked and let return here has no say: it ends. */
 static void send_outcome (lua_State *L, lsk_link *k, uint32_t kind,
                           uint64_t index, uint32_t job) {
   link_header h = { 0, 0, 0, 0 };
   uint64_t pos;
+  if (sk_generation() != k->runner) sk_process_exit(0);
   h.index = index;
   h.job = job;
   wait_begin(L, k);
   lsk_cerial_encode(L, -1, &k->message);
   if (lsk_link_end(k, kind, &h, &pos)) send_rest(L, k);
+}
+
+/* How many elements the item on top has: its n, or what # says. */
+static int item_length (lua_State *L) {
+  lua_Number n;
+  lua_getfield(L, -1, "n");
+  n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1)
+                                     : (lua_Number)lua_rawlen(L, -2);
+  if (!(n >= 0 && n <= MAX_ELEMENTS))
+    return luaL_error(L, "star: item has %f elements", n);
+  lua_pop(L, 1);
+  return (int)n;
 }
 
 /* Replace the table on top by its elements; -> how many. */
@@ -308,10 +400,7 @@ static int unpack_item (lua_State *L) {
   if (!lua_istable(L, -1))
     return luaL_error(L, "star: item must be a table, got %s",
                       luaL_typename(L, -1));
-  lua_getfield(L, -1, "n");
-  n = lua_type(L, -1) == LUA_TNUMBER ? (int)lua_tointeger(L, -1)
-                                     : (int)lua_rawlen(L, -2);
-  lua_pop(L, 1);
+  n = item_length(L);
   luaL_checkstack(L, n, "star: item has too many elements");
   for (i = 1; i <= n; i++) lua_rawgeti(L, -i, i);
   lua_remove(L, -n - 1);
@@ -323,6 +412,12 @@ static int next_item (lsk_link *k, item_size *size) {
   memcpy(size, k->at, sizeof *size);
   k->at += sizeof *size;
   return *size <= (size_t)(k->end - k->at);
+}
+
+/* Claimed items that are answered count as work done. */
+static void count_item (lsk_link *k) {
+  atomic_fetch_add_explicit(&k->stats->items, 1, memory_order_relaxed);
+  sk_lane_ring(k->out, SK_EAGER);
 }
 
 enum { ARG_LINK = 1, ARG_FN, ARG_STAR, ARG_TIMED };
@@ -345,21 +440,47 @@ static int run_items (lua_State *L) {
     lua_call(L, star ? unpack_item(L) : 1, 1);
     send_outcome(L, k, LINK_DONE, h->index + k->item, h->job);
     lua_pop(L, 1);
-    atomic_fetch_add_explicit(&k->stats->items, 1, memory_order_relaxed);
-    sk_lane_ring(k->out, SK_EAGER);
+    count_item(k);
   }
   return 0;
 }
 
-/* run(fn, star, timed, handler): do the current message's items; `handler`
-** makes of an error raised what is sent in the result's place. */
+static int send_failure (lua_State *L) {
+  lsk_link *k = lua_touserdata(L, 1);
+  const link_header *h = lsk_link_head(k);
+  send_outcome(L, k, LINK_FAIL, h->index + k->item, h->job);
+  return 0;
+}
+
+enum { ARG_DESCRIBE = ARG_TIMED + 1, ARG_REDUCE };
+
+/* Send what `describe` made of an error. When that cannot travel, or there
+** was no room to describe anything, send what `reduce` leaves of it. */
+static void fail_item (lua_State *L, lsk_link *k) {
+  int description = lua_gettop(L);
+  if (k->state == LINK_ENCODING) lsk_link_abort(k);
+  lua_pushcfunction(L, send_failure);
+  lua_pushvalue(L, ARG_LINK);
+  lua_pushvalue(L, description);
+  if (lua_istable(L, description) && !lua_pcall(L, 2, 0, 0)) return;
+  lua_settop(L, description);
+  lsk_link_abort(k);
+  lua_pushcfunction(L, send_failure);
+  lua_pushvalue(L, ARG_LINK);
+  lua_pushvalue(L, ARG_REDUCE);
+  lua_pushvalue(L, description);
+  lua_call(L, 1, 1);
+  lua_call(L, 2, 0);
+}
+
+/* run(fn, star, timed, describe, reduce): do the current message's items. */
 static int link_run (lua_State *L) {
   lsk_link *k = lsk_checklink(L, 1);
-  const link_header *h = lsk_link_head(k);
   int64_t begun = sk_now_ns();
   size_t len;
   luaL_argcheck(L, k->has_current, 1, "nothing to run");
-  lua_settop(L, 5);
+  lua_settop(L, ARG_REDUCE);
+  k->runner = sk_generation();
   k->at = lsk_link_payload(k, &len);
   k->end = k->at + len;
   if (!sk_lane_ready(k->in)) sk_lane_ring(k->out, SK_LAZY);
@@ -367,12 +488,10 @@ static int link_run (lua_State *L) {
     int i;
     lua_pushcfunction(L, run_items);
     for (i = ARG_LINK; i <= ARG_TIMED; i++) lua_pushvalue(L, i);
-    if (!lua_pcall(L, ARG_TIMED, 0, 5)) break;
-    if (k->state == LINK_ENCODING) lsk_link_abort(k);
-    send_outcome(L, k, LINK_FAIL, h->index + k->item, h->job);
-    lua_settop(L, 5);
-    atomic_fetch_add_explicit(&k->stats->items, 1, memory_order_relaxed);
-    sk_lane_ring(k->out, SK_EAGER);
+    if (!lua_pcall(L, ARG_TIMED, 0, ARG_DESCRIBE)) break;
+    fail_item(L, k);
+    lua_settop(L, ARG_REDUCE);
+    count_item(k);
   }
   atomic_store(&k->stats->since_ns, 0);
   atomic_fetch_add_explicit(&k->stats->busy_ns,
@@ -389,11 +508,10 @@ const luaL_Reg lsk_work_methods[] = {
   { "ring", link_ring },
   { "put", link_put },
   { "flush", link_flush },
-  { "abort", link_abort },
   { "revoke", link_revoke },
   { "claimed", link_claimed },
   { "collect", link_collect },
-  { "collected", link_collected },
+  { "in_hooks", link_in_hooks },
   { "peek", link_peek },
   { "take", link_take },
   { "take_value", link_take_value },

@@ -12,17 +12,21 @@ Crew.__index = Crew
 local DOWN_BYTES = 64 * 1024 -- ring of work to one worker
 local UP_BYTES = 256 * 1024  -- ring of results from it
 
--- Deaths of one worker after another without a single item done: the machine
--- cannot keep a worker alive (no memory, a crash while it loads its function).
+-- Early deaths of one worker after another without a single item done: the
+-- machine cannot keep a worker alive (no memory, a crash while it loads its
+-- function).
 local HOPELESS = 5
+local EARLY_SECONDS = 1
 
 local function start(slot)
   local process, message = core.fork(worker.serve, slot.link)
   if not process then return nil, message end
   slot.process, slot.pid = process, process:pid()
+  slot.started = core.now()
   slot.chunks, slot.first, slot.last = {}, 1, 0
   slot.known, slot.drops = {}, {}
   slot.waiting = 0
+  slot.late, slot.unplaced, slot.stopped_since = nil, nil, nil
   return true
 end
 
@@ -74,7 +78,8 @@ function Crew:replace(slot)
   slot.process:close()
   slot.process = nil
   slot.link:reset()
-  slot.deaths = slot.deaths + 1
+  local is_early = core.now() - slot.started < EARLY_SECONDS
+  slot.deaths = is_early and slot.deaths + 1 or 0
   slot.restarts = slot.restarts + 1
   local ok, why
   if slot.deaths < HOPELESS then
@@ -84,6 +89,34 @@ function Crew:replace(slot)
   end
   self:list()
   return ok, why
+end
+
+--- Try again to have every worker: a new job may fare better.
+-- @return true when there is one at least, else false and why not
+function Crew:revive()
+  if #self.processes == #self then return true end
+  local why
+  for _, slot in ipairs(self) do
+    if not slot.process then
+      slot.deaths = 0
+      why = select(2, start(slot)) or why
+    end
+  end
+  self:list()
+  return self.processes[1] ~= nil, why
+end
+
+--- New workers for all, whatever the old ones are doing.
+function Crew:restart()
+  for _, slot in ipairs(self) do
+    if slot.process then
+      slot.process:close()
+      slot.process = nil
+    end
+    slot.link:reset()
+  end
+  self.processes = {}
+  return self:revive()
 end
 
 -- ---- the end ----

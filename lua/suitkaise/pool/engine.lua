@@ -6,6 +6,11 @@
 -- the owner can take back (work stealing over index ranges, as in
 -- Chase and Lev, "Dynamic Circular Work-Stealing Deque", 2005, with one
 -- thief), and after a death the claim says which item it was doing.
+--
+-- While what the engine knows differs from what the links hold,
+-- `pool.is_unsettled` is true. Who finds it true was called by a value's
+-- serialization hook, or after an error that came in between, such as the
+-- interpreter's own for Ctrl-C: see engine.settle_anew.
 -- @module suitkaise.pool.engine
 
 local core = require "suitkaise.core"
@@ -52,10 +57,14 @@ local function count_done(slot, n)
 end
 
 -- Take back what the worker has not begun of a chunk, but for `keep` items.
-local function revoke(slot, chunk, keep)
+local function revoke(pool, slot, chunk, keep)
   if not chunk.pos then return 0 end
+  pool.is_unsettled = true
   local n, from = slot.link:revoke(chunk.pos, keep)
-  if n == 0 then return 0 end
+  if n == 0 then
+    pool.is_unsettled = false
+    return 0
+  end
   chunk.n = chunk.n - n
   slot.waiting = slot.waiting - n
   chunk.job:give_back(chunk.first + from, chunk.first + from + n - 1)
@@ -65,6 +74,7 @@ local function revoke(slot, chunk, keep)
     slot.chunks[slot.last] = nil
     slot.last = slot.last - 1
   end
+  pool.is_unsettled = false
   return n
 end
 
@@ -73,14 +83,11 @@ end
 -- Send a range; -> how many of it, and where. An item that cannot be
 -- serialized ends its job; then nothing of the range was sent.
 local function put(slot, job, i, j)
-  local ok, n, pos = pcall(slot.link.put_work, slot.link, job.id, job.items,
-                           i, j)
-  if ok then return n, pos end
-  slot.link:abort()
-  if j > i then return put(slot, job, i, i) end
+  local n, pos, index = slot.link:put_work(job.id, job.items, i, j)
+  if n then return n, pos end
   job:break_off(errors.new("SerializationError", {
-    message = "items[" .. i .. "] cannot be sent to a worker",
-    index = i, original_error = n,
+    message = "items[" .. index .. "] cannot be sent to a worker",
+    index = index, original_error = pos,
   }))
   return 0
 end
@@ -105,15 +112,22 @@ end
 
 -- One chunk of a job for a worker; false when there is no work or no room.
 local function give(pool, slot, job)
-  if not job:has_work() or not introduce(slot, job) then return false end
-  local i, j = job:take_range(job:chunk_size(#pool.crew))
-  if not i then return false end
-  local n, pos = put(slot, job, i, j)
-  job:give_back(i + n, j)
-  if n == 0 then return false end
-  local chunk = { job = job, first = i, n = n, done = 0, pos = pos }
-  push_chunk(slot, chunk)
-  if not pos then slot.unplaced = chunk end
+  local size = job:chunk_size(#pool.crew)
+  if not job:prepare(size) or not slot.process then return false end
+  if not introduce(slot, job) then return false end
+  pool.is_unsettled = true
+  local i, j = job:take_range(size)
+  local n, pos = 0, nil
+  if i then
+    n, pos = put(slot, job, i, j)
+    job:give_back(i + n, j)
+  end
+  if n > 0 then
+    local chunk = { job = job, first = i, n = n, done = 0, pos = pos }
+    push_chunk(slot, chunk)
+    if not pos then slot.unplaced = chunk end
+  end
+  pool.is_unsettled = false
   return pos ~= nil
 end
 
@@ -169,13 +183,19 @@ local function learn(slot, job)
 end
 
 -- Results of a job; one that cannot be rebuilt here is an error of its item.
-local function collect(slot, job, link)
-  local n, why = job:collect(link)
-  if not why then return n end
-  local _, _, index = link:peek()
-  link:take()
+local function collect(slot, job)
+  local n, why, index = job:collect(slot.link)
+  if not index then return n end
   job:fail(index, job:task_error(index, { error = why, pid = slot.pid }))
   return n + 1
+end
+
+-- An item's error, likewise.
+local function take_failure(slot, job, index)
+  local ok, details = slot.link:take_value()
+  if not ok then details = { error = details } end
+  details.pid = details.pid or slot.pid
+  job:fail(index, job:task_error(index, details))
 end
 
 -- A job that nobody wants any more stays known until its last item is back.
@@ -194,17 +214,17 @@ local function take_in(pool, slot)
   local link, total = slot.link, 0
   local kind, id, index = link:peek()
   while kind do
-    local job = pool.by_id[id]
-    local n
+    local job, n = pool.by_id[id], 1
+    pool.is_unsettled = true
     if kind == "done" then
-      n = collect(slot, job, link)
+      n = collect(slot, job)
       learn(slot, job)
     else
-      n = 1
-      job:fail(index, job:task_error(index, link:take_value()))
+      take_failure(slot, job, index)
     end
     count_done(slot, n)
     if job.removed and job.sent == 0 then forget(pool, job) end
+    pool.is_unsettled = false
     total = total + n
     kind, id, index = link:peek()
   end
@@ -235,7 +255,7 @@ local function steal(pool, idle, is_stuck)
   local seconds = left * (chunk.job.mean or 1)
   if seconds < STEAL_SECONDS and not is_stuck then return false end
   local keep = victim.last > victim.first and 0 or math.floor((left - 1) / 2)
-  return revoke(victim, chunk, keep) > 0
+  return revoke(pool, victim, chunk, keep) > 0
 end
 
 -- ---- deaths ----
@@ -283,18 +303,19 @@ end
 local function give_up(pool, why)
   for _, job in ipairs(pool.jobs) do
     job:break_off(errors.new("WorkerDiedError", {
-      message = "no worker can be kept alive: " .. why,
+      message = "no worker can be kept alive: " .. tostring(why),
     }))
   end
 end
 
 local function bury(pool, slot, code, signal)
   take_in(pool, slot)
+  pool.is_unsettled = true
   local why = slot.late or died_error(slot, code, signal)
   settle(pool, slot, why)
-  slot.late, slot.unplaced = nil, nil
   local ok, trouble = pool.crew:replace(slot)
   if not ok and not pool.crew.processes[1] then give_up(pool, trouble) end
+  pool.is_unsettled = false
 end
 
 local function look_for_deaths(pool)
@@ -319,20 +340,36 @@ local function timeout_error(limit)
   })
 end
 
+local function make_late(slot, why)
+  slot.late = why
+  slot.process:kill()
+end
+
+-- When the first item that this worker has will have had its time; nil when
+-- there is no limit. One that was stopped before it began an item will never
+-- begin it: it has as long from when that is seen first.
+local function ends_at(slot, now)
+  local chunk = slot.chunks[slot.first]
+  local limit = chunk and chunk.job.how.item_timeout
+  if not limit then return nil end
+  local _, _, since = slot.link:stats()
+  if since or not slot.process:stopped() then
+    slot.stopped_since = nil
+    return (since or now) + limit, limit
+  end
+  slot.stopped_since = slot.stopped_since or now
+  return slot.stopped_since + limit, limit
+end
+
 -- Kill the workers whose item has had its time; -> when the next one's ends.
-local function enforce_limits(pool, now)
-  local soonest = math.huge
+local function enforce_limits(pool)
+  local soonest, now = math.huge, nil
   for _, slot in ipairs(pool.crew) do
-    local chunk = slot.process and slot.chunks[slot.first]
-    local limit = chunk and chunk.job.how.item_timeout
-    if limit then
-      local _, _, since = slot.link:stats()
-      local ends = since and since + limit or now + limit
-      if now >= ends and not slot.late then
-        slot.late = timeout_error(limit)
-        slot.process:kill()
-      end
-      soonest = math.min(soonest, ends)
+    if slot.process and not slot.late then
+      now = now or core.now()
+      local ends, limit = ends_at(slot, now)
+      if ends and now >= ends then make_late(slot, timeout_error(limit))
+      elseif ends then soonest = math.min(soonest, ends) end
     end
   end
   return soonest
@@ -362,7 +399,7 @@ end
 -- Sleep until something happens, the deadline at the latest; -> was it lazy
 -- and in vain?
 local function sleep(pool, lazy, now, deadline)
-  local ends = math.min(deadline, enforce_limits(pool, now))
+  local ends = math.min(deadline, enforce_limits(pool))
   local longest = lazy and LAZY_SECONDS or SLICE_SECONDS
   return core.wait(pool.crew.links, pool.crew.processes,
                    lazy and "lazy" or "eager",
@@ -381,6 +418,7 @@ function engine.run(pool, ready, deadline)
     local now = core.now()
     rounds = rounds + 1
     if not came or rounds % DEATH_ROUNDS == 0 then
+      enforce_limits(pool)
       came = look_for_deaths(pool) or came
     end
     if now >= deadline then return ready() end
@@ -397,10 +435,21 @@ if jit then jit.off(engine.run) end
 
 -- ---- jobs ----
 
+-- Loops that were left early, and nobody holds any more.
+local function sweep(pool)
+  for i = #pool.jobs, 1, -1 do
+    local job = pool.jobs[i]
+    if job.cancelled then engine.remove(pool, job) end
+  end
+end
+
 --- Let a job begin.
 function engine.add(pool, job)
+  sweep(pool)
   pool.jobs[#pool.jobs + 1] = job
   pool.by_id[job.id] = job
+  local ok, why = pool.crew:revive()
+  if not ok then give_up(pool, why) end
 end
 
 --- End a job, finished or not: what was not begun is taken back.
@@ -412,27 +461,54 @@ function engine.remove(pool, job)
   for _, slot in ipairs(pool.crew) do
     for c = slot.process and slot.last or 0, slot.first or 1, -1 do
       local chunk = slot.chunks[c]
-      if chunk and chunk.job == job then revoke(slot, chunk, 0) end
+      if chunk and chunk.job == job then revoke(pool, slot, chunk, 0) end
     end
   end
   if job.sent == 0 then forget(pool, job) end
 end
 
---- Kill and replace the workers that are busy with a job.
+local function is_in_the_way(slot, job)
+  if not slot.process then return false end
+  local chunk = slot.chunks[slot.first]
+  return chunk and chunk.job == job or slot.process:stopped()
+end
+
+--- Kill and replace the workers that are busy with a job, or stopped.
 function engine.break_workers(pool, job, why)
+  local late = {}
   for _, slot in ipairs(pool.crew) do
-    local chunk = slot.process and slot.chunks[slot.first]
-    if chunk and chunk.job == job then
-      slot.late = why
-      slot.process:kill()
+    if is_in_the_way(slot, job) then
+      late[slot] = slot.process
+      make_late(slot, why)
     end
   end
-  while job.sent > 0 and pool.crew.processes[1] do
-    if not look_for_deaths(pool) then
-      core.wait(pool.crew.links, pool.crew.processes, "eager", SLICE_SECONDS)
-      engine.turn(pool)
+  for slot, process in pairs(late) do
+    while slot.process == process and not look_for_deaths(pool) do
+      core.wait({}, { process }, "eager", SLICE_SECONDS)
     end
   end
+end
+
+--- Is a value of this pool being sent or taken in? Then this is one of its
+-- serialization hooks.
+function engine.is_in_hooks(pool)
+  for _, slot in ipairs(pool.crew) do
+    if slot.link:in_hooks() then return true end
+  end
+  return false
+end
+
+--- After an error in the midst of things: end every job, start over.
+function engine.settle_anew(pool)
+  for i = #pool.jobs, 1, -1 do
+    pool.jobs[i]:break_off(errors.new("Error", {
+      message = "the pool was interrupted and has begun anew",
+    }))
+    pool.jobs[i] = nil
+  end
+  pool.by_id = {}
+  pool.crew:restart()
+  pool.is_unsettled = false
 end
 
 return engine

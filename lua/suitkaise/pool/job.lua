@@ -10,23 +10,45 @@ Job.__index = Job
 local MAX_CHUNK = 4096      -- items that travel in one message
 local CHUNK_SECONDS = 5e-4  -- how long a chunk is meant to take
 local GROWTH = 8            -- a chunk is at most so many times the last one
+local MAX_ITEMS = 0x7fffffff -- of an array, and of a chunk
 
 -- ---- items ----
 
-local function array_length(items)
+--- How many items an array has: its field n if that is a number, else what
+-- `#` and `__len` say (which LuaJIT and 5.1 do not ask for a table).
+-- @return a number, or nil and what was found instead
+function Job.count(items)
   local n = rawget(items, "n")
-  if type(n) == "number" and n >= 0 and n % 1 == 0 then return n end
-  return #items
+  if type(n) ~= "number" then
+    local meta = getmetatable(items)
+    local len = type(meta) == "table" and rawget(meta, "__len")
+    if len then n = len(items) else n = #items end
+  end
+  if type(n) == "number" and n >= 0 and n <= MAX_ITEMS and n % 1 == 0 then
+    return math.floor(n) -- an integer, where there are integers
+  end
+  return nil, n
+end
+
+-- Items are sent raw, so those that a metatable provides are copied.
+local function plain(items, n)
+  if not getmetatable(items) then return items end
+  local copy = {}
+  for i = 1, n do copy[i] = items[i] end
+  return copy
 end
 
 --- Make a job.
 -- @tparam int id
 -- @tparam table|function items an array or an iterator
--- @tparam table how `fn`, `star`, `chunk`, `retries`, `timeout`, `mode`:
---   "map", "unordered_map", "imap" or "unordered_imap"
-function Job.new(id, items, how)
+-- @tparam ?int total how many items an array has
+-- @tparam table how `star`, `chunk`, `max_chunk`, `retries`, `on_error`,
+--   `progress`, `item_timeout`, `mode`: "map", "unordered_map", "imap" or
+--   "unordered_imap"
+function Job.new(id, items, total, how)
   local self = setmetatable({
     id = id, how = how, mode = how.mode,
+    total = total,      -- nil until the iterator has ended
     next = 1,           -- the first item that was never sent
     returned = {},      -- { first, last } ranges to be sent again
     sent = 0,           -- items in a worker's hands
@@ -37,8 +59,8 @@ function Job.new(id, items, how)
     failed = {},        -- item -> its error
     ready = {},         -- imap: item -> result, until its turn
   }, Job)
-  if type(items) == "table" then
-    self.items, self.total = items, array_length(items)
+  if total then
+    self.items = plain(items, total)
   else
     self.items, self.pull, self.pulled = {}, items, 0
   end
@@ -66,7 +88,9 @@ end
 
 --- How many items a message should hold now.
 function Job:chunk_size(workers)
-  if self.how.chunk ~= "auto" then return self.how.chunk end
+  if self.how.chunk ~= "auto" then
+    return math.min(self.how.chunk, self.how.max_chunk or MAX_ITEMS)
+  end
   local size = self.chunk
   if self.total then
     -- towards the end smaller ones, so that all workers finish together
@@ -96,23 +120,35 @@ local function take_returned(self, n)
   return first, last
 end
 
-local function take_new(self, n)
+-- The last item of those that may be sent now, at most n new ones.
+local function last_new(self, n)
+  local last = self.next + n - 1
+  if self.limit then last = math.min(last, self.limit) end
+  return math.min(last, self.pulled or self.total)
+end
+
+--- See that take_range(n) has something to take, if there is anything: this
+-- is where the iterator is called, which may do anything to the pool.
+-- @return is there?
+function Job:prepare(n)
+  if self.cancelled then return false end
+  if self.returned[1] then return true end
   local last = self.next + n - 1
   if self.limit then last = math.min(last, self.limit) end
   pull_to(self, last)
-  last = math.min(last, self.pulled or self.total)
-  local first = self.next
-  if last < first then return nil end
-  self.next = last + 1
-  return first, last
+  return last_new(self, n) >= self.next
 end
 
---- The next range of at most `n` items to send, or nil. It counts as sent.
+--- The next range of at most `n` prepared items, or nil. It counts as sent.
 function Job:take_range(n)
   if self.cancelled then return nil end
   local first, last = take_returned(self, n)
-  if not first then first, last = take_new(self, n) end
-  if first then self.sent = self.sent + (last - first + 1) end
+  if not first then
+    first, last = self.next, last_new(self, n)
+    if last < first then return nil end
+    self.next = last + 1
+  end
+  self.sent = self.sent + (last - first + 1)
   return first, last
 end
 
@@ -123,14 +159,6 @@ function Job:give_back(first, last)
   if not self.cancelled then
     self.returned[#self.returned + 1] = { first, last }
   end
-end
-
---- Is there anything that take_range would return?
-function Job:has_work()
-  if self.cancelled then return false end
-  if self.returned[1] then return true end
-  if self.limit and self.next > self.limit then return false end
-  return pull_to(self, self.next)
 end
 
 --- Is there nothing more to wait for?
@@ -147,19 +175,17 @@ end
 -- ---- results ----
 
 --- Take what a link has for this job.
--- @return how many results, and the error of one that cannot be rebuilt here:
---   it is the link's next message then
+-- @return how many results, and of one that cannot be rebuilt here, which ends
+--   it, the error and the item's number
 function Job:collect(link)
   local keys, at = self.keys, self.tail
   if self.mode == "map" then keys, at = nil, 0 end
-  local ok, n = pcall(link.collect, link, self.id, self.values, keys, at)
-  local why
-  if not ok then n, why = link:collected(), n end
+  local n, why, index = link:collect(self.id, self.values, keys, at)
   if keys then self.tail = at + n end
   if self.mode == "imap" then self:place(n) end
   self.sent = self.sent - n
   self.done = self.done + n
-  return n, why
+  return n, why, index
 end
 
 -- imap: from the order of arrival to the place of the item.

@@ -8,20 +8,29 @@ local core = require "suitkaise.core"
 
 local worker = {}
 
--- An error as it is sent: the value itself when it can travel, else its text.
-local function portable(err)
-  if pcall(cerial.serialize, err) then return err end
-  local ok, text = pcall(tostring, err)
-  return ok and text or type(err)
-end
+-- Kept from what a function does to the globals, which it shares with us.
+local pcall, tostring, type = pcall, tostring, type
+local traceback = debug.traceback
 
 -- The message handler of every item: what the owner makes a TaskError of.
 local function describe(err)
   return {
-    error = portable(err),
-    traceback = debug.traceback("", 2),
+    error = err,
+    traceback = traceback("", 2),
     pid = core.getpid(),
   }
+end
+
+-- The same with the error's text in place of a value that cannot travel.
+-- An error that came when there was no memory or stack for a handler has not
+-- been described.
+local function reduce(description)
+  if type(description) ~= "table" then
+    description = { error = description }
+  end
+  local ok, text = pcall(tostring, description.error)
+  description.error = ok and text or type(description.error)
+  return description
 end
 
 -- A function that cannot be built here fails with each of its items, so that
@@ -41,7 +50,7 @@ function worker.serve(link)
     local kind, id = link:peek()
     if kind == "work" then
       local job = jobs[id]
-      link:run(job.fn, job.star, job.timed, describe)
+      link:run(job.fn, job.star, job.timed, describe, reduce)
     elseif kind == "job" then
       jobs[id] = load_job(link:take())
     elseif kind == "drop" then
