@@ -246,7 +246,7 @@ static void grow_too_far (void *arg) {
   uint64_t size = sk_segment_size(s), top, off = 5;
   signal(SIGXFSZ, SIG_IGN);
   CHECK(sk_segment_alloc(s, 1, 1, &top) == 0);
-  limit(RLIMIT_FSIZE, size);
+  limit(RLIMIT_FSIZE, (rlim_t)size);
   CHECK(sk_segment_alloc(s, MB, 1, &off) == SKE_SYS);
   CHECK(errno == EFBIG);
   CHECK(off == 5);

@@ -27,7 +27,7 @@ struct record {
 struct sk_lane {
   struct lane_words *words;
   uint8_t *ring;             /* 2 * bytes of address space */
-  uint64_t bytes;
+  size_t bytes;              /* of the ring */
   uint64_t head;             /* writer: end of what is published */
   uint64_t seen_released;    /* writer: a recent value of released */
   uint64_t cursor;           /* reader: end of what was taken */
@@ -41,14 +41,14 @@ static uint64_t record_bytes (uint64_t len) {
 
 /* ---- life ---- */
 
-static int map_twice (const sk_segment *s, uint64_t off, uint64_t bytes,
+static int map_twice (const sk_segment *s, uint64_t off, size_t bytes,
                       uint8_t **out) {
   uint8_t *p = mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
                     -1, 0);
   int i;
   if (p == MAP_FAILED) return SKE_NOMEM;
   for (i = 0; i < 2; i++) {
-    if (mmap(p + (uint64_t)i * bytes, bytes, PROT_READ | PROT_WRITE,
+    if (mmap(p + (size_t)i * bytes, bytes, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_FIXED, s->fd, (off_t)off) == MAP_FAILED) {
       munmap(p, 2 * bytes);
       return SKE_NOMEM;

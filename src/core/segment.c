@@ -32,7 +32,7 @@ static uint64_t round_up (uint64_t n, uint64_t to) {
 }
 
 /* Reserve as much of `want` as the address space limit lets us. */
-static void *reserve (int fd, size_t want, uint64_t *got) {
+static void *reserve (int fd, size_t want, size_t *got) {
   for (; want >= LEAST; want = want / 2 / STEP * STEP) {
     void *p = mmap(NULL, want, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_NORESERVE, fd, 0);

@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct segment_header) == 2 * SK_LINE,
 struct sk_segment {
   uint8_t *base;
   struct segment_header *header;
-  uint64_t max;            /* bytes reserved */
+  size_t max;              /* bytes reserved */
   int fd;
   struct sk_segment *next; /* all segments of this process */
 };
