@@ -209,6 +209,144 @@ describe("Pool under faults", function()
     assert.equal(3, (next_value()))
   end)
 
+  -- Stop every worker, and wait until it is.
+  local function stop_all()
+    for _, slot in ipairs(pool.crew) do
+      send("STOP", slot.pid)
+      helper.wait_until(function() return state_of(slot.pid) == "T" end)
+    end
+  end
+
+  it("replaces stopped workers that a limited map waited for", function()
+    pool = sk.Pool{ workers = 2 }
+    stop_all()
+    local ok, err = pcall(function()
+      pool:timeout(0.1):map(function(x) return x end, numbers(10))
+    end)
+    assert.is_false(ok)
+    assert.is_true(sk.is(err, "ResultTimeoutError"))
+    assert.equal(10, pool:map(function(x) return x end, numbers(10)).n)
+  end)
+
+  it("gives the items of a stopped worker to its successor", function()
+    pool = sk.Pool{ workers = 2 }
+    stop_all()
+    local sum = 0
+    for v in pool:timeout(0.1):imap(function(x) return x end, numbers(10)) do
+      sum = sum + v
+    end
+    assert.equal(55, sum)
+  end)
+
+  it("limits the time of an item while others keep the loop busy", function()
+    pool = sk.Pool{ workers = 2, chunk = 1 }
+    local ok, err = pcall(function()
+      local i = 0
+      for _ in pool:timeout(0.1):unordered_imap(function(x)
+        while x == 1 do end
+        return x
+      end, function()
+        i = i + 1
+        return i
+      end) do end
+    end)
+    assert.is_false(ok)
+    assert.is_true(sk.is(err.original_error, "ResultTimeoutError"))
+    assert.equal(1, err.index)
+  end)
+
+  it("raises when no worker can be kept alive, and tries again at the next "
+    .. "call", function()
+    local owner = core.getpid()
+    local Deadly = {}
+    package.loaded["spec.pool_deadly"] = { Deadly = Deadly }
+    function Deadly.__serialize() return {} end
+    function Deadly.__deserialize()
+      if core.getpid() ~= owner then core.exit(9) end
+    end
+    pool = sk.Pool{ workers = 2 }
+    local held = setmetatable({}, Deadly)
+    for _ = 1, 2 do
+      local ok, err = pcall(pool.map, pool, function() return held end,
+                            numbers(5))
+      assert.is_false(ok)
+      assert.is_true(sk.is(err, "WorkerDiedError"))
+      assert.matches("no worker can be kept alive", tostring(err))
+    end
+    assert.same({ 7, n = 1 }, pool:map(function(x) return x end, { 7 }))
+    assert.equal(2, #pool.crew.processes)
+  end)
+
+  it("keeps replacing idle workers, however often they are killed", function()
+    pool = sk.Pool{ workers = 2 }
+    for _ = 1, 12 do
+      for _, slot in ipairs(pool.crew) do slot.process:kill() end
+      assert.equal(20, pool:map(function(x) return x end, numbers(20)).n)
+    end
+    assert.equal(2, #pool.crew.processes)
+  end)
+
+  it("is closed by the end of a block, also by an error's", function()
+    pool = sk.Pool{ workers = 1 }
+    getmetatable(pool).__close(pool, "an error in the block")
+    assert.matches("closed", tostring(pool))
+  end)
+
+  it("lets nothing out of a process that the function forked", function()
+    local has_posix, unistd = pcall(require, "posix.unistd")
+    local has_ffi, ffi = pcall(require, "ffi")
+    if not has_posix and not has_ffi then return end
+    if has_ffi then ffi.cdef "int fork(void);" end
+    pool = sk.Pool{ workers = 1 }
+    local results = pool:map(function(x)
+      local fork = has_ffi and require "ffi".C.fork
+        or require "posix.unistd".fork
+      return fork() == 0 and -x or x
+    end, numbers(20))
+    for i = 1, 20 do assert.equal(i, results[i]) end
+    assert.is_truthy(unistd)
+  end)
+
+  it("raises a worker's lack of memory as an error of its item", function()
+    local output = helper.run([[
+      local sk = require "suitkaise"
+      local pool = sk.Pool{ workers = 2 }
+      local _, err = pcall(pool.map, pool, function(x)
+        local hoard = {}
+        while x == 2 do hoard[#hoard + 1] = ("x"):rep(1e6) .. #hoard end
+        return x
+      end, { 1, 2, 3 })
+      print(err.index, (tostring(err.original_error):gsub("^.*:%d+: ", "")))
+      print(pool:map(function(x) return x end, { 5 })[1])
+      pool:close()
+    ]], nil, "ulimit -v " .. (rawget(_G, "jit") and 17500000 or 1000000))
+    assert.equal("2\tnot enough memory\n5\n", output)
+  end)
+
+  it("raises at Ctrl-C, and works on", function()
+    local output = helper.run [[
+      local sk = require "suitkaise"
+      local core = require "suitkaise.core"
+      local pool = sk.Pool{ workers = 2 }
+      local ready = sk.Flag(false)
+      local me = core.getpid()
+      local killer = core.fork(function()
+        ready:wait(20)
+        os.execute("kill -INT " .. me)
+      end)
+      local ok, err = pcall(pool.map, pool, function()
+        ready:set()
+        local ends = core.now() + 0.3
+        while core.now() < ends do end
+      end, { 1, 2, 3, 4 })
+      print(ok, tostring(err):match "interrupted!")
+      print(pool:map(function(x) return x end, { 5 })[1])
+      pool:close()
+      killer:close()
+    ]]
+    assert.equal("false\tinterrupted!\n5\n", output)
+  end)
+
   it("ends with its owner, whatever the workers do", function()
     local pids = sk.Pool{ workers = 1 } -- keeps the segment of the flags
     pids:close()
@@ -263,6 +401,16 @@ describe("Pool under faults", function()
     ]]
     assert.equal(1, select(2, output:gsub("once", "")))
     assert.equal(1, select(2, output:gsub("worker", "")))
+  end)
+
+  it("reports a limit on the size of files, which shared memory has too",
+  function()
+    local output = helper.run([[
+      local sk = require "suitkaise"
+      local _, err = pcall(sk.Pool, { workers = 2 })
+      print(sk.is(err, "Error"), err)
+    ]], nil, "ulimit -f 8")
+    assert.matches("^true\t.*cannot start worker 1 of 2: .*too large", output)
   end)
 
   it("reports a system that gives no more, and leaves nothing", function()

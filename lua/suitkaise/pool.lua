@@ -193,6 +193,7 @@ end
 --   `function(completed, total)` (total is nil for an iterator)
 -- @treturn Pool a view of the same pool
 function modifiers:progress(show)
+  pool_and_how(self, "progress")
   if show == nil then show = true end
   if type(show) ~= "boolean" and type(show) ~= "function" then
     errors.argument("Pool:progress", "show", show, "true or a function",
@@ -208,6 +209,7 @@ end
 -- @treturn Pool a view of the same pool
 -- @raise by the verbs: ResultTimeoutError (`timeout`)
 function modifiers:timeout(seconds)
+  pool_and_how(self, "timeout")
   if not is_seconds(seconds) or seconds == 0 then
     errors.argument("Pool:timeout", "seconds", seconds,
                     "a number of seconds above 0", "caller")
@@ -215,7 +217,7 @@ function modifiers:timeout(seconds)
   return view_of(self, "timeout", seconds)
 end
 
--- ---- starting a job ----
+-- ---- making a job ----
 
 local function is_callable(fn)
   local meta = getmetatable(fn)
@@ -240,7 +242,7 @@ local function check_items(name, items)
   return total
 end
 
-local function start(self, mode, said, fn, items)
+local function new_job(self, mode, said, fn, items)
   local name = "Pool:" .. mode
   check_usable(self, name)
   if not is_callable(fn) then
@@ -268,7 +270,6 @@ local function start(self, mode, said, fn, items)
   local job = Job.new(self.job_ids, items, total, how)
   check_usable(self, name) -- still, after hooks and metamethods
   job.bytes = bytes
-  engine.add(self, job)
   return job
 end
 
@@ -328,10 +329,11 @@ end
 
 local function run_map(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
-  local job = start(pool, mode, said, fn, items)
+  local job = new_job(pool, mode, said, fn, items)
   local show = shower(job)
   local deadline = said.timeout and core.now() + said.timeout or math.huge
   local ok, done = pcall(function()
+    engine.add(pool, job)
     local in_time = engine.run(pool, function()
       show()
       return job:is_finished()
@@ -434,7 +436,7 @@ end
 
 local function iterate(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
-  local job = start(pool, mode, said, fn, items)
+  local job = new_job(pool, mode, said, fn, items)
   local show = shower(job)
   local take = next_of[mode]
   local index, value, over
@@ -463,6 +465,7 @@ local function iterate(self, mode, fn, items)
     raise_whole(job)
     return nil
   end
+  engine.add(pool, job)
   open_window(pool, job)
   engine.turn(pool)
   return next_value, nil, nil, not newproxy and sentinel or nil

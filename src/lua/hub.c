@@ -39,15 +39,19 @@ static hub_ud *hub_of (lua_State *L) {
   return hub;
 }
 
-sk_bell *lsk_hub_bell (lua_State *L) {
+int lsk_hub_bell (lua_State *L, sk_bell **out) {
   hub_ud *hub = hub_of(L);
-  sk_segment *root;
-  if (hub->bell && hub->generation == sk_generation()) return hub->bell;
-  hub_forget(hub);
-  lsk_check(L, sk_root(&root), "shared memory");
-  lsk_check(L, sk_bell_create(root, 1, &hub->bell), "shared memory");
-  hub->generation = sk_generation();
-  return hub->bell;
+  if (!hub->bell || hub->generation != sk_generation()) {
+    sk_segment *root;
+    int rc;
+    hub_forget(hub);
+    rc = sk_root(&root);
+    if (!rc) rc = sk_bell_create(root, 1, &hub->bell);
+    if (rc) return rc;
+    hub->generation = sk_generation();
+  }
+  *out = hub->bell;
+  return 0;
 }
 
 /* ---- wait(links, processes, how, timeout) ---- */
@@ -90,7 +94,7 @@ static int core_wait (lua_State *L) {
   int rc;
   w.n_lanes = length(L, 1);
   w.n_procs = length(L, 2);
-  w.bell = lsk_hub_bell(L);
+  lsk_check(L, lsk_hub_bell(L, &w.bell), "wait");
   w.lanes = lanes_of(L, 1, w.n_lanes);
   w.procs = procs_of(L, 2, w.n_procs);
   rc = sk_wait_any(&w, how == 0 ? SK_LAZY : SK_EAGER, 0, timeout);

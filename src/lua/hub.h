@@ -6,8 +6,7 @@
 
 #include "lsk.h"
 
-/* The state's own bell; a new one in a forked child. Raises when there is
-** none to be had. */
-sk_bell *lsk_hub_bell (lua_State *L);
+/* The state's own bell; a new one in a forked child. */
+int lsk_hub_bell (lua_State *L, sk_bell **out);
 
 #endif

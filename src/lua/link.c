@@ -48,11 +48,13 @@ static void link_free (lsk_link *k) {
   memset(k, 0, sizeof *k);
 }
 
-static int link_open (lsk_link *k, sk_bell *owner, size_t down, size_t up) {
+static int link_open (lua_State *L, lsk_link *k, size_t down, size_t up) {
   /* the lanes, and room for their words and the alignment of both */
   size_t bytes = down + up + 4 * 65536;
+  sk_bell *owner;
   uint64_t off;
-  int rc = sk_segment_create("suitkaise-link", bytes, &k->segment);
+  int rc = lsk_hub_bell(L, &owner);
+  if (!rc) rc = sk_segment_create("suitkaise-link", bytes, &k->segment);
   if (rc) return rc;
   if ((rc = sk_bell_create(k->segment, 0, &k->child))) return rc;
   rc = sk_lane_create(k->segment, down, k->child, owner, &k->down);
@@ -72,14 +74,13 @@ static int link_open (lsk_link *k, sk_bell *owner, size_t down, size_t up) {
 static int core_link (lua_State *L) {
   size_t down = (size_t)lsk_checkint(L, 1, 0, MAX_LANE);
   size_t up = (size_t)lsk_checkint(L, 2, 0, MAX_LANE);
-  sk_bell *owner = lsk_hub_bell(L);
   lsk_link *k = lua_newuserdata(L, sizeof *k);
   int rc;
   memset(k, 0, sizeof *k);
   luaL_getmetatable(L, LINK);
   lua_setmetatable(L, -2);
   k->generation = sk_generation();
-  rc = link_open(k, owner, down, up);
+  rc = link_open(L, k, down, up);
   if (!rc) return 1;
   link_free(k);
   return lsk_fail(L, rc, "cannot get shared memory");

@@ -93,28 +93,31 @@ local function put(slot, job, i, j)
 end
 
 -- Finish a message that was longer than its lane had room for.
-local function flush(slot)
+local function flush(pool, slot)
+  if not slot.unplaced then return slot.link:flush() end
+  pool.is_unsettled = true
   local done, pos = slot.link:flush()
-  if pos and slot.unplaced then
+  if pos then
     slot.unplaced.pos = pos
     slot.unplaced = nil
   end
+  pool.is_unsettled = false
   return done
 end
 
-local function introduce(slot, job)
+local function introduce(pool, slot, job)
   if not slot.known[job.id] then
     if not slot.link:put("job", job.id, job.bytes) then return false end
     slot.known[job.id] = true
   end
-  return flush(slot)
+  return flush(pool, slot)
 end
 
 -- One chunk of a job for a worker; false when there is no work or no room.
 local function give(pool, slot, job)
   local size = job:chunk_size(#pool.crew)
   if not job:prepare(size) or not slot.process then return false end
-  if not introduce(slot, job) then return false end
+  if not introduce(pool, slot, job) then return false end
   pool.is_unsettled = true
   local i, j = job:take_range(size)
   local n, pos = 0, nil
@@ -146,7 +149,7 @@ end
 
 -- One chunk for a worker that wants one.
 local function fill(pool, slot)
-  if not flush(slot) then return false end
+  if not flush(pool, slot) then return false end
   send_drops(slot)
   for _, job in ipairs(pool.jobs) do
     if wants_more(slot, job) and give(pool, slot, job) then return true end
@@ -446,8 +449,8 @@ end
 --- Let a job begin.
 function engine.add(pool, job)
   sweep(pool)
-  pool.jobs[#pool.jobs + 1] = job
   pool.by_id[job.id] = job
+  pool.jobs[#pool.jobs + 1] = job
   local ok, why = pool.crew:revive()
   if not ok then give_up(pool, why) end
 end
