@@ -421,8 +421,8 @@ describe("Pool", function()
     it("of an item that cannot travel name it, and leave the pool usable",
     function()
       open()
-      local ok, err = pcall(pool.map, pool, double,
-                            { 1, 2, { deep = coroutine.create(function() end) }, 4 })
+      local bad = { deep = coroutine.create(function() end) }
+      local ok, err = pcall(pool.map, pool, double, { 1, 2, bad, 4 })
       assert.is_false(ok)
       assert.is_true(sk.is(err, "SerializationError"))
       assert.equal(3, err.index)

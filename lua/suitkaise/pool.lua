@@ -40,8 +40,8 @@ local SPEC = {
 -- @tparam[opt=number of cores] int opts.workers
 -- @tparam[opt=0] int opts.retries how often an item is tried again after its
 --   worker died
--- @tparam[opt="auto"] int|string opts.chunk items that travel together;
---   "auto" finds out from how long they take
+-- @tparam[opt="auto"] int|string opts.chunk items that travel together, in a
+--   loop at most 256; "auto" finds out from how long they take
 -- @tparam[opt="raise"] string opts.on_error "collect" puts errors in the
 --   results instead of raising them
 -- @treturn Pool
@@ -355,7 +355,7 @@ end
 -- @function Pool:map
 -- @tparam function fn gets an item, its first result counts; closures too
 -- @tparam table|function items an array (`items.n` counts when it is there),
---   or a function that returns the next item and nil at the end
+--   or anything that can be called: returns the next item, nil at the end
 -- @treturn table array, `n` items; nil results leave holes
 -- @raise TaskError (`index`, `item`, `original_error`, `traceback`, `pid`);
 --   SerializationError when fn or an item cannot travel
