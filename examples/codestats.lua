@@ -68,10 +68,18 @@ local function in_parallel(job)
 
   local function read_batch(batch)  -- in a worker
     collectgarbage("setpause", GC_PAUSE)
-    return report.pack(report.on(batch, function(file)
+    local new_lines, new_left_out = 0, 0
+    local part = report.on(batch, function(file)
       progress:increment()
-      if file then lines:increment(file.lines) else left_out:increment() end
-    end))
+      if file then
+        new_lines = new_lines + file.lines
+      else
+        new_left_out = new_left_out + 1
+      end
+    end)
+    lines:increment(new_lines)
+    left_out:increment(new_left_out)
+    return report.pack(part)
   end
 
   local total = report.new()
@@ -177,7 +185,8 @@ local function main()
   local top = options["--top"]
   local workers = options["--workers"] or sk.cpu_count()
   -- Forked first, while there is little in this process that they inherit.
-  local pool = sk.Pool{ workers = workers }
+  -- The batch of a worker that dies is given to another.
+  local pool = sk.Pool{ workers = workers, retries = 1 }
 
   local files, skipped = listing.files(paths, scan.language)
   if not files then

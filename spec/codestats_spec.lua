@@ -583,6 +583,24 @@ describe("the program codestats", function()
     assert.matches("\nThe results differ: %S+", stdout)
   end)
 
+  it("finds the same when a worker is killed", function()
+    local killer = [[
+      package.path = "examples/?.lua;" .. package.path
+      local scan, sk = require "codestats.scan", require "suitkaise"
+      local file, parent, done = scan.file, sk.getpid(), sk.Flag()
+      function scan.file(...)
+        if sk.getpid() ~= parent and not done.value then
+          done:set()
+          os.execute("kill -9 " .. sk.getpid())
+        end
+        return file(...)
+      end]]
+    local stdout, stderr, code = run_with("-e " .. quote(killer),
+                                          folder .. "/tree")
+    assert.equal(0, code, stderr)
+    assert.matches("\nBoth results are identical.\n$", stdout)
+  end)
+
   it("explains itself", function()
     local stdout, stderr, code = run "--help"
     assert.equal(0, code)

@@ -54,39 +54,21 @@ local function right(text, width)
   return (" "):rep(width - #text) .. text
 end
 
--- ---- tables: columns of heading, width, alignment and text of a row ----
+-- ---- columns: `text` makes a cell of a row ----
 
-local function field(name, show)
-  return function(row) return (show or tostring)(row[name]) end
+local function column(title, width, align, text)
+  return { title = title, width = width, align = align, text = text }
 end
 
-local function number(name, width)
-  return { name, width, right, field(name, count) }
+local function words(title, width, field)
+  return column(title, width, left, function(row) return row[field] end)
 end
 
-local function print_line(columns, text_of)
-  local cells = {}
-  for i, column in ipairs(columns) do
-    cells[i] = column[3](text_of(column), column[2])
-  end
-  print(("  " .. table.concat(cells, "  "):gsub("%s+$", "")))
+local function number(field, width)
+  return column(field, width, right, function(row) return count(row[field]) end)
 end
 
-local function print_rule(columns)
-  print_line(columns, function(column) return ("-"):rep(column[2]) end)
-end
-
-local function print_table(title, columns, rows)
-  if #rows == 0 then return end
-  print("\n" .. title)
-  print_line(columns, function(column) return column[1] end)
-  print_rule(columns)
-  for _, row in ipairs(rows) do
-    print_line(columns, function(column) return column[4](row) end)
-  end
-end
-
-local LANGUAGE = { "language", 14, left, field "language" }
+local LANGUAGE = words("language", 14, "language")
 
 local TOTALS = {
   LANGUAGE, number("files", 8), number("lines", 11), number("blank", 10),
@@ -94,34 +76,51 @@ local TOTALS = {
 }
 
 local LARGEST = {
-  { "size", 9, right, field("bytes", size) }, number("lines", 9),
-  { "file", 54, left, field "name" },
+  column("size", 9, right, function(row) return size(row.bytes) end),
+  number("lines", 9), words("file", 54, "name"),
 }
 
-local INCLUDED = {
-  number("files", 9), LANGUAGE, { "included", 49, left, field "name" },
-}
+local INCLUDED = { number("files", 9), LANGUAGE, words("included", 49, "name") }
 
-local SKIPPED = {
-  { "why", 26, left, field "reason" }, { "file", 50, left, field "name" },
-}
+local SKIPPED = { words("why", 26, "reason"), words("file", 50, "name") }
 
-local BAR = 22  -- characters of the longest
+local function bar(width, most)
+  return column("", width, left, function(row)
+    return ("#"):rep(math.ceil(width * row.uses / most))
+  end)
+end
 
 local function identifier_columns(rows)
-  local most = rows[1] and rows[1].uses
-  return {
-    number("uses", 9), LANGUAGE, { "identifier", 25, left, field "name" },
-    { "", BAR, left, function(row)
-      return ("#"):rep(math.ceil(BAR * row.uses / most))
-    end },
-  }
+  return { number("uses", 9), LANGUAGE, words("identifier", 25, "name"),
+           bar(22, rows[1] and rows[1].uses) }
+end
+
+-- ---- tables ----
+
+local function print_line(columns, text_of)
+  local cells = {}
+  for i, c in ipairs(columns) do cells[i] = c.align(text_of(c), c.width) end
+  print(("  " .. table.concat(cells, "  "):gsub("%s+$", "")))
+end
+
+local function print_rule(columns)
+  print_line(columns, function(c) return ("-"):rep(c.width) end)
+end
+
+local function print_table(title, columns, rows)
+  if #rows == 0 then return end
+  print("\n" .. title)
+  print_line(columns, function(c) return c.title end)
+  print_rule(columns)
+  for _, row in ipairs(rows) do
+    print_line(columns, function(c) return c.text(row) end)
+  end
 end
 
 local function without_language(columns)
   local others = {}
-  for _, column in ipairs(columns) do
-    if column ~= LANGUAGE then others[#others + 1] = column end
+  for _, c in ipairs(columns) do
+    if c ~= LANGUAGE then others[#others + 1] = c end
   end
   return others
 end
@@ -147,8 +146,8 @@ function tables.print(summary, by_language)
   print_table("Languages", TOTALS, summary.languages)
   if #summary.languages ~= 1 then
     print_rule(TOTALS)
-    print_line(TOTALS, function(column)
-      return column == LANGUAGE and "all" or column[4](summary.totals)
+    print_line(TOTALS, function(c)
+      return c == LANGUAGE and "all" or c.text(summary.totals)
     end)
   end
   if by_language then
