@@ -127,7 +127,9 @@ helper.each_way(function(way, use)
       it("are finalized when their class came by value", function()
         local counts = { n = 0 }
         _G.spec_counts = counts
-        local C = { __gc = function() _G.spec_counts.n = _G.spec_counts.n + 1 end }
+        local C = { __gc = function()
+          _G.spec_counts.n = _G.spec_counts.n + 1
+        end }
         C.__index = C
         local kept = setmetatable({ C = C }, C)
         local bytes = cerial.serialize { kept }
@@ -190,7 +192,10 @@ helper.each_way(function(way, use)
     it("run once for each object", function()
       local C = hooked()
       local calls, serialize = 0, C.__serialize
-      C.__serialize = function(self) calls = calls + 1 return serialize(self) end
+      C.__serialize = function(self)
+        calls = calls + 1
+        return serialize(self)
+      end
       local o = setmetatable({ n = 1 }, C)
       local back = copy { o, o, { o } }
       assert.equal(1, calls)
@@ -481,10 +486,10 @@ library("30log", function()
     end
     C.__index = C
     return setmetatable(C, {
-      __call = function(self, ...)
-        local o = setmetatable({ class = self }, self)
+      __call = function(called, ...)
+        local o = setmetatable({ class = called }, called)
         instances[o] = true
-        self.init(o, ...)
+        called.init(o, ...)
         return o
       end,
     })

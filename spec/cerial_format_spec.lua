@@ -126,9 +126,10 @@ table, 2 items, 1 fields
   end)
 
   it("shows functions, classes and modules without running them", function()
-    local class = { f = function() return class end }
+    local class, n = {}, 0
+    function class.f() return class end
     local text = lines_of { print, setmetatable({}, class), string,
-                            function() return text end }
+                            function() return n end }
     assert.matches('reference "_G:print"', text, 1, true)
     assert.matches("object, 0 items", text, 1, true)
     assert.matches('module "string"', text, 1, true)

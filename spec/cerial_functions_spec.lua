@@ -71,8 +71,8 @@ helper.each_way(function(way, use)
 
     it("carry mutually recursive locals", function()
       local odd
-      local function even(n) if n == 0 then return true end return odd(n - 1) end
-      odd = function(n) if n == 0 then return false end return even(n - 1) end
+      local function even(n) return n == 0 or odd(n - 1) end
+      odd = function(n) return n ~= 0 and even(n - 1) end
       assert.is_true(copy(even)(10))
       assert.is_false(copy(odd)(10))
     end)
@@ -128,9 +128,12 @@ helper.each_way(function(way, use)
     it("carry a private environment by value", function()
       local f
       if setfenv then
-        f = setfenv(function() return secret end, { secret = 42 })
+        f = setfenv(loadstring "return secret", { secret = 42 })
       else
-        f = load "local _ENV = { secret = 42 } return function() return secret end" ()
+        f = load [[
+          local _ENV = { secret = 42 }
+          return function() return secret end
+        ]] ()
       end
       assert.equal(42, copy(f)())
     end)

@@ -13,6 +13,7 @@
 
 #define MAX_KEPT (4u << 20)        /* bytes of a buffer that is kept */
 #define MAX_KEPT_FRAMES (1u << 14)
+#define LONG_STRING 4096           /* bytes; one that is not copied twice */
 
 /* Their addresses are keys of the registry. */
 static const char encoder_key = 'e', decoder_key = 'd', calls_key = 'c',
@@ -181,10 +182,29 @@ static size_t opt_limit (lua_State *L, int arg, size_t most) {
   return n < 0 || n >= (lua_Number)most ? most : (size_t)n;
 }
 
+/* A long string by itself: PUC Lua concatenates with one copy, where the
+** buffer would make a second. 0: the argument is something else. */
+static int encode_long_string (lua_State *L) {
+  uint8_t head[CERIAL_HEADER + 1 + MAX_VARINT], *p = head + CERIAL_HEADER;
+  size_t len;
+  if (LUA_VERSION_NUM < 502 || lua_type(L, 1) != LUA_TSTRING) return 0;
+  lua_tolstring(L, 1, &len);
+  if (len < LONG_STRING || opt_limit(L, 4, SIZE_MAX) != SIZE_MAX) return 0;
+  memcpy(head, CERIAL_MAGIC, CERIAL_HEADER - 1);
+  head[CERIAL_HEADER - 1] = CERIAL_VERSION;
+  *p++ = TAG_LONG_STRING;
+  p = put_varint(p, len);
+  lua_pushlstring(L, (const char *)head, (size_t)(p - head));
+  lua_pushvalue(L, 1);
+  lua_concat(L, 2);
+  return 1;
+}
+
 /* (value, how, max_depth, max_bytes) -> bytes */
 static int cerial_encode (lua_State *L) {
   encoder *e;
   lua_settop(L, 4);
+  if (encode_long_string(L)) return 1;
   e = take_encoder(L);
   e->how = (int)luaL_optinteger(L, 2, 1);
   e->max_depth = (uint32_t)opt_limit(L, 3, UINT32_MAX);

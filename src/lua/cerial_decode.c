@@ -121,7 +121,8 @@ static inline void push_string_ref (lua_State *L, decoder *d,
 
 /* ---- strings ---- */
 
-static inline void push_string (lua_State *L, decoder *d, size_t len, int shared) {
+static inline void push_string (lua_State *L, decoder *d, size_t len,
+                                int shared) {
   const uint8_t *p = decode_bytes(L, d, len);
   lua_pushlstring(L, (const char *)p, len);
   decode_number(L, d, &d->strings, HAVE_STRINGS, shared);

@@ -86,7 +86,8 @@ static uint8_t *run_head (lua_State *L, encoder *e, int tag, uint32_t n,
   return encode_room(L, e, bytes);
 }
 
-static void write_ints (lua_State *L, encoder *e, const int64_t *v, uint32_t n) {
+static void write_ints (lua_State *L, encoder *e, const int64_t *v,
+                        uint32_t n) {
   size_t width = width_of(v, n);
   int tag = width == 1 ? TAG_RUN_I8 : width == 2 ? TAG_RUN_I16
           : width == 4 ? TAG_RUN_I32 : TAG_RUN_I64;
@@ -165,7 +166,7 @@ static uint8_t shared_twin (uint8_t tag) {
   return tag;
 }
 
-static void mark_shared (encoder *e, seen_entry *known) {
+static inline void mark_shared (encoder *e, seen_entry *known) {
   uint8_t *tag;
   if (known->at == SEEN_MARKED) return;
   tag = e->out->data + e->start + known->at;
@@ -187,13 +188,16 @@ void encode_once (lua_State *L, encoder *e, const char *s, size_t len) {
 }
 
 void encode_string (lua_State *L, encoder *e, const char *s, size_t len) {
-  int fresh;
-  seen_entry *entry = encode_seen(L, e, s, &fresh);
-  if (fresh) {
-    entry->number = e->strings;
-    entry->at = encode_here(e);
-    encode_once(L, e, s, len);
-    return;
+  seen_entry *entry = seen_hit(&e->seen, s);
+  if (!entry) {
+    int fresh;
+    entry = encode_seen(L, e, s, &fresh);
+    if (fresh) {
+      entry->number = e->strings;
+      entry->at = encode_here(e);
+      encode_once(L, e, s, len);
+      return;
+    }
   }
   mark_shared(e, entry);
   if (entry->number < SMALL_REF)

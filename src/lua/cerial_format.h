@@ -83,8 +83,8 @@ enum {
 enum {
   CALL_NAME = 1,    /* table, stamp -> kind, name; or nil */
   CALL_OBJECT,      /* table, metatable -> kind, ...; or nil */
-  CALL_SPECIAL,     /* value, stamp, how -> kind, ...; or false, reason, cause */
-  CALL_FAIL,        /* parts of the path, how many, reason, cause: raises */
+  CALL_SPECIAL,     /* value, stamp, how -> kind, ...; false, reason; nil */
+  CALL_FAIL,        /* path's parts, how many, reason, cause: raises */
   CALL_RESOLVE,     /* kind, name, trusted -> value; or nil, reason */
   CALL_REVIVE,      /* hook's record, trusted -> object; or false, reason */
   CALL_STAND_IN,    /* hook's record -> a table for references into it */

@@ -8,13 +8,8 @@
 #include "cerial_seen.h"
 
 #define FIRST_SLOTS 256u
-#define MAX_KEPT (1u << 16)  /* slots that stay allocated between messages */
+#define MAX_KEPT (1u << 18)  /* slots that stay allocated between messages */
 #define MAX_SLOTS (1u << 31)
-
-static uint32_t slot_of (const void *key, uint32_t mask) {
-  uint64_t h = (uint64_t)(uintptr_t)key * UINT64_C(0x9E3779B97F4A7C15);
-  return (uint32_t)(h >> 32) & mask;
-}
 
 void seen_free (seen_set *s) {
   free(s->slots);
@@ -31,7 +26,7 @@ void seen_clear (seen_set *s) {
 }
 
 static seen_entry *probe (const seen_set *s, const void *key) {
-  uint32_t i = slot_of(key, s->mask);
+  uint32_t i = seen_slot(s, key);
   while (s->slots[i].round == s->round && s->slots[i].key != key)
     i = (i + 1) & s->mask;
   return &s->slots[i];

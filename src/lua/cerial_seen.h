@@ -25,6 +25,20 @@ typedef struct seen_set {
 /* Forget everything: in no time, unless the set has become huge. */
 void seen_clear (seen_set *s);
 void seen_free (seen_set *s);
+static inline uint32_t seen_slot (const seen_set *s, const void *key) {
+  uint64_t h = (uint64_t)(uintptr_t)key * UINT64_C(0x9E3779B97F4A7C15);
+  return (uint32_t)(h >> 32) & s->mask;
+}
+
+/* The entry of `key`, if it is the first one that is looked at: the quick
+** way to what is there more often than not. */
+static inline seen_entry *seen_hit (const seen_set *s, const void *key) {
+  seen_entry *e;
+  if (!s->slots) return 0;
+  e = &s->slots[seen_slot(s, key)];
+  return e->key == key && e->round == s->round ? e : 0;
+}
+
 /* The entry of `key`. *fresh: it is new, and its `at` and `number` are the
 ** caller's to set. The entry is good until the next call. NULL: no memory. */
 seen_entry *seen_put (seen_set *s, const void *key, int *fresh);

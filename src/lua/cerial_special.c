@@ -306,6 +306,16 @@ enum outcome special_object (lua_State *L, encoder *e) {
   return encode_open(L, e, 1);
 }
 
+/* Push three results: how the value at v travels. */
+static void ask (lua_State *L, encoder *e, int v, int with_stamp) {
+  push_call(L, e, CALL_SPECIAL);
+  lua_pushvalue(L, v);
+  if (with_stamp) lua_pushinteger(L, (lua_Integer)e->stamp);
+  else lua_pushnil(L);
+  lua_pushinteger(L, e->how);
+  lua_call(L, 3, 3);
+}
+
 enum outcome special_emit (lua_State *L, encoder *e) {
   int v = lua_gettop(L);
   const void *p = lua_topointer(L, v);
@@ -315,12 +325,13 @@ enum outcome special_emit (lua_State *L, encoder *e) {
     lua_pop(L, 1);
     return EMITTED;
   }
+  if (e->depth == 0 && lua_isfunction(L, v)) {
+    ask(L, e, v, 0);  /* one that goes by its name needs no more */
+    if (lua_tointeger(L, v + 1) == KIND_REFERENCE) return described(L, e, v);
+    lua_settop(L, v);
+  }
   if (special_begin(L, e)) return RESTART;
-  push_call(L, e, CALL_SPECIAL);
-  lua_pushvalue(L, v);
-  lua_pushinteger(L, (lua_Integer)e->stamp);
-  lua_pushinteger(L, e->how);
-  lua_call(L, 3, 3);
+  ask(L, e, v, 1);
   return described(L, e, v);
 }
 

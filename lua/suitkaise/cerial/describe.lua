@@ -104,8 +104,11 @@ end
 local function describe_function(fn, stamp, how)
   if how == HOW.refuse then return refuse_function(fn, how) end
   if how ~= HOW.full or names.is_builtin(fn) then
-    names.refresh(stamp)
     local name = names.path(fn)
+    if name then return kinds.REFERENCE, name end
+    if not stamp then return nil end -- ask again, with the stamp
+    names.refresh(stamp)
+    name = names.path(fn)
     if name then return kinds.REFERENCE, name end
     if how == HOW.reference then return refuse_function(fn, how) end
   end
@@ -133,7 +136,8 @@ local function describe_userdata(value)
     .. "__serialize and __deserialize, or teach cerial.resource about it"
 end
 
---- Any other value: -> kind and what belongs to it; or false, reason.
+--- Any other value: -> kind and what belongs to it; or false, reason; or nil
+-- when there is no stamp and it takes one.
 function describe.special(value, stamp, how)
   local what = type(value)
   if what == "function" then return describe_function(value, stamp, how) end

@@ -140,23 +140,43 @@ end
 
 -- ---- looking up ----
 
+local MAX_PARSED = 1024
+local parsed, n_parsed = {}, 0
+
+-- "module:a.b" -> { module = "module", "a", "b" }; remembered, because
+-- taking a name apart takes longer than looking it up.
+local function parse(name)
+  local parts = parsed[name]
+  if parts then return parts end
+  if n_parsed == MAX_PARSED then parsed, n_parsed = {}, 0 end
+  local module, path = name:match "^([^:]*):(.*)$"
+  parts = { module = module or name }
+  for key in (path or ""):gmatch "[^.]+" do parts[#parts + 1] = key end
+  parsed[name], n_parsed = parts, n_parsed + 1
+  return parts
+end
+
 local function index(t, key)
   return t[key]
 end
 
-local function walk(value, path)
-  for key in path:gmatch "[^.]+" do
-    local ok, found = pcall(index, value, key)
-    if not ok or found == nil then return nil end
+local function walk(value, parts)
+  for i = 1, #parts do
+    local found = type(value) == "table" and rawget(value, parts[i])
+    if not found then -- a lazy field, or one that is not there
+      local ok
+      ok, found = pcall(index, value, parts[i])
+      if not ok or found == nil then return nil end
+    end
     value = found
   end
   return value
 end
 
 local function still_there(name, value)
-  local module, path = name:match "^([^:]*):(.*)$"
-  local root = module and loaded[module]
-  return root ~= nil and walk(root, path) == value
+  local parts = parse(name)
+  local root = loaded[parts.module]
+  return root ~= nil and walk(root, parts) == value
 end
 
 --- The name of a function or class that is a field of a loaded module.
@@ -181,13 +201,17 @@ end
 -- @tparam string name
 -- @return the value, or nil and why not
 function names.find(name)
-  local module, path = name:match "^([^:]*):(.*)$"
-  local ok, value = pcall(require, module or name)
-  if not ok then
-    return nil, ("module %q cannot be loaded: %s"):format(module or name,
-                                                          tostring(value))
+  local parts = parse(name)
+  local value = loaded[parts.module]
+  if value == nil then
+    local ok
+    ok, value = pcall(require, parts.module)
+    if not ok then
+      return nil, ("module %q cannot be loaded: %s"):format(parts.module,
+                                                            tostring(value))
+    end
   end
-  if path then value = walk(value, path) end
+  value = walk(value, parts)
   if value == nil or value == true then
     return nil, ("there is no %q here"):format(name)
   end
