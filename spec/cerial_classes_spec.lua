@@ -452,7 +452,7 @@ end)
 library("classic", function()
   local Object = {}
   Object.__index = Object
-  function Object:new() end
+  function Object.new() end
   function Object:extend()
     local C = {}
     for k, v in pairs(self) do

@@ -161,7 +161,7 @@ static void push_int (lua_State *L, decoder *d, int64_t i) {
   lua_pushinteger(L, (lua_Integer)i);
 #else
   double n = (double)i;
-  if (n < 0x1p63 && (int64_t)n == i) lua_pushnumber(L, n);
+  if (n < 9223372036854775808.0 && (int64_t)n == i) lua_pushnumber(L, n);
   else {  /* LuaJIT: an int64 cdata; 5.1 refuses */
     cerial_push_calls(L);
     lua_rawgeti(L, -1, CALL_BUILD);

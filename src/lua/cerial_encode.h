@@ -65,6 +65,7 @@ typedef struct encoder {
   uint8_t busy;
 } encoder;
 
+#define TWO_63 9223372036854775808.0
 #define RUN_LEAST 8    /* shorter runs are not worth their head */
 #define RUN_MOST 512u  /* numbers that are looked at before they are written */
 
@@ -146,7 +147,7 @@ void encode_grow (lua_State *L, encoder *e, size_t n);
 
 /* Is d a whole number that an int64 holds exactly, and not -0? */
 static inline int encode_whole (double d, int64_t *i) {
-  if (!(d >= -0x1p63 && d < 0x1p63)) return 0;
+  if (!(d >= -TWO_63 && d < TWO_63)) return 0;
   *i = (int64_t)d;
   return (double)*i == d && (*i != 0 || !signbit(d));
 }

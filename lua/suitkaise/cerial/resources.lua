@@ -2,8 +2,9 @@
 -- @module suitkaise.cerial.resources
 -- @local
 
-local registry = require "suitkaise.cerial.registry"
+local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.cerial.kinds"
+local registry = require "suitkaise.cerial.registry"
 local walk = require "suitkaise.cerial.walk"
 
 local resources = {}
@@ -30,16 +31,17 @@ end
 --- Make the live thing.
 -- @param[opt] auth what its kind needs to connect: a password, a table ...
 -- @return the live thing
--- @raise an error when its kind is unknown here or cannot connect
+-- @raise Error when its kind is unknown here or it cannot connect
 function Reconnector:connect(auth)
   local resource = by_kind[self.kind]
   if not resource then
-    error(("no resource %q is known here; use cerial.resource")
-          :format(tostring(self.kind)), 2)
+    errors.raise("Error", ("no resource %q is known here; use "
+      .. "cerial.resource"):format(tostring(self.kind)), 2)
   end
   local live, why = resource.connect(self.description, auth)
   if live == nil then
-    error(("%s: cannot connect: %s"):format(self.kind, tostring(why)), 2)
+    errors.raise("Error", ("%s: cannot connect: %s")
+      :format(self.kind, tostring(why)), 2)
   end
   return live
 end
