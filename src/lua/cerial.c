@@ -10,6 +10,7 @@
 #include "cerial_encode.h"
 #include "cerial_look.h"
 #include "cerial_memory.h"
+#include "cerial_scalar.h"
 
 #define MAX_KEPT (4u << 20)        /* bytes of a buffer that is kept */
 #define MAX_KEPT_FRAMES (1u << 14)
@@ -156,6 +157,7 @@ static void leave_decoder (decoder *d) {
 
 void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b) {
   encoder *e;
+  if (scalar_encode(L, index, b)) return;
   index = lua_absindex(L, index);
   e = take_encoder(L);
   e->out = b;
@@ -165,8 +167,10 @@ void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b) {
 }
 
 size_t lsk_cerial_decode (lua_State *L, const uint8_t *data, size_t len) {
-  decoder *d = take_decoder(L);
-  size_t used;
+  size_t used = scalar_decode(L, data, len);
+  decoder *d;
+  if (used) return used;
+  d = take_decoder(L);
   d->trusted = 1;
   decode_message(L, d, data, len);
   used = (size_t)(d->at - d->start);

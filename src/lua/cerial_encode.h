@@ -102,6 +102,7 @@ void encode_push_held (lua_State *L, encoder *e, uint32_t depth, int which);
 enum outcome encode_open (lua_State *L, encoder *e, int with_meta);
 /* Refer to what was sent; `tag` is TAG_REF or TAG_CELL_REF. */
 void encode_ref (lua_State *L, encoder *e, seen_entry *known, int tag);
+void encode_int (lua_State *L, encoder *e, int64_t i);
 void encode_number (lua_State *L, encoder *e, double d);
 /* A string that may come again; it must live until the message ends. */
 void encode_string (lua_State *L, encoder *e, const char *s, size_t len);
