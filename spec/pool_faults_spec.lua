@@ -148,6 +148,60 @@ describe("Pool under faults", function()
     assert.equal(10, #next_value())
   end)
 
+  it("does not give up on workers that died late, one after the other",
+  function()
+    for _, age in ipairs { 0, 1000 } do
+      pool = sk.Pool{ workers = 1 }
+      pool.crew[1].deaths = 4
+      pool.crew[1].started = core.now() - age
+      pool.crew[1].process:kill()
+      helper.wait_until(function() return state_of(pool.crew[1].pid) == "Z" end)
+      assert.equal(age > 0, (pcall(pool.map, pool, core.getpid, { 1 })))
+      pool:terminate()
+    end
+  end)
+
+  it("closes at once although results wait that nobody wants", function()
+    pool = sk.Pool{ workers = 1 }
+    local pid = pool.crew[1].pid
+    local begun = sk.Flag(false)
+    pool:imap(function(n)
+      begun:set()
+      return ("x"):rep(n)
+    end, { 3e6 })
+    assert.is_true(begun:wait(20))
+    -- its lane is full: it sleeps in the middle
+    helper.wait_until(function() return state_of(pid) == "S" end)
+    local started = core.now()
+    pool:close(20)
+    assert.is_true(core.now() - started < 10)
+  end)
+
+  it("closes without beginning what was not begun", function()
+    local calls = sk.Counter(0)
+    pool = sk.Pool{ workers = 1, chunk = 100 }
+    pool:imap(function()
+      calls:increment()
+      local ends = core.now() + 0.02
+      while core.now() < ends do end
+    end, numbers(100))
+    pool:close()
+    assert.is_true(calls.value < 20)
+  end)
+
+  it("terminates at once although a worker is busy", function()
+    pool = sk.Pool{ workers = 2 }
+    local begun = sk.Flag(false)
+    pool:imap(function()
+      begun:set()
+      while true do end
+    end, { 1 })
+    assert.is_true(begun:wait(20))
+    local started = core.now()
+    pool:terminate()
+    assert.is_true(core.now() - started < 3)
+  end)
+
   it("closes although a worker is stopped", function()
     pool = sk.Pool{ workers = 2 }
     local pid = pool:map(core.getpid, { 1 })[1]

@@ -1,5 +1,6 @@
 -- What Pool promises: results, order, laziness, errors, sizes.
 
+local core = require "suitkaise.core"
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 
@@ -223,7 +224,76 @@ describe("Pool", function()
     end)
   end)
 
+  describe("what comes back", function()
+    it("is there at once, also when it travels with others", function()
+      local rounds, seen = 40, sk.Counter(0)
+      local begun = core.now()
+      local n = 0
+      -- each item waits until the loop has seen the one before it
+      for _ in open{ workers = 1, chunk = rounds }:imap(function(x)
+        while seen.value < x - 1 do end
+        return x
+      end, numbers(rounds)) do
+        n = n + 1
+        seen:set(n)
+      end
+      -- a lost wake-up would cost 50 ms each time
+      assert.is_true(core.now() - begun < 0.025 * rounds)
+    end)
+
+    it("and what was called is forgotten after the call", function()
+      open{ workers = 1 }
+      local function load_of(i)
+        local ballast = ("x"):rep(1e6) .. i
+        return function() return #ballast end
+      end
+      for i = 1, 30 do pool:map(load_of(i), { 1 }) end
+      assert.is_nil(next(pool.by_id))
+      assert.is_nil(pool.jobs[1])
+      local kilobytes = pool:map(function()
+        collectgarbage()
+        collectgarbage()
+        return collectgarbage "count"
+      end, { 1 })[1]
+      assert.is_true(kilobytes < collectgarbage "count" + 10000)
+    end)
+
+    it("is not kept by a loop that has yielded it", function()
+      local weak = setmetatable({}, { __mode = "v" })
+      local i = 0
+      local next_value = open{ workers = 1, chunk = 1 }:imap(function(t)
+        return { t[1] }
+      end, function()
+        i = i + 1
+        local item = { i }
+        weak[i] = item
+        return item
+      end)
+      for _ = 1, 50 do next_value() end
+      collectgarbage()
+      collectgarbage()
+      for k = 1, 40 do assert.is_nil(weak[k]) end
+    end)
+  end)
+
   describe("loops", function()
+    it("keep the workers busy while results wait", function()
+      local begun = sk.Counter(0)
+      local next_value = open{ workers = 1, chunk = 1 }:imap(function(x)
+        local ends = core.now() + 1e-3
+        while core.now() < ends do end
+        begun:increment()
+        return x
+      end, numbers(100))
+      next_value()
+      helper.wait_until(function() return begun.value >= 3 end)
+      next_value()
+      next_value() -- its result was there
+      local before = begun.value
+      next_value()
+      helper.wait_until(function() return begun.value > before end)
+    end)
+
     it("may be left early, and the pool used on", function()
       open()
       for v in pool:imap(double, numbers(1000)) do
@@ -305,6 +375,16 @@ describe("Pool", function()
       end):map(double, numbers(100))
       assert.equal(100, last)
       assert.equal(100, total)
+    end)
+
+    it("shows a line at the end", function()
+      local output = helper.run [[
+        local sk = require "suitkaise"
+        local pool = sk.Pool{ workers = 1 }
+        pool:progress():map(function(x) return x end, { 1, 2, 3 })
+        pool:close()
+      ]]
+      assert.matches("3/3", output)
     end)
 
     it("works in any order with star, and for loops", function()

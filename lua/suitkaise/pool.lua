@@ -23,6 +23,9 @@ local MAX_WORKERS = 1024
 -- How far an imap reads ahead of its loop, in items for each worker.
 local WINDOW = 4
 local MAX_IMAP_CHUNK = 256
+-- Items that take longer are worth a look at the workers at each step of a
+-- loop; with quicker ones that would cost more than it brings.
+local TEND_SECONDS = 2e-5
 
 local SPEC = {
   workers = { type = "integer", min = 1 },
@@ -457,7 +460,8 @@ local function iterate(self, mode, fn, items)
     check_not_pulling(job, "Pool:" .. mode)
     open_window(pool, job)
     index, value = take(job)
-    if index == nil then engine.run(pool, ready, math.huge) end
+    if index == nil then engine.run(pool, ready, math.huge)
+    elseif (job.mean or 0) > TEND_SECONDS then engine.tend(pool) end
     if index ~= nil then return deliver(job, index, value) end
     over = sentinel ~= nil
     show(true)

@@ -222,10 +222,6 @@ void lsk_link_take (lsk_link *k) {
   k->has_current = 0;
 }
 
-const link_header *lsk_link_head (const lsk_link *k) {
-  return k->current.data;
-}
-
 const uint8_t *lsk_link_payload (const lsk_link *k, size_t *len) {
   if (k->current.kind & LINK_LONG) {
     *len = k->parts.len;

@@ -90,8 +90,11 @@ int lsk_link_flush (lsk_link *k, uint64_t *pos);
 ** error. It is `current` until it is taken. */
 int lsk_link_peek (lsk_link *k);
 void lsk_link_take (lsk_link *k);
-const link_header *lsk_link_head (const lsk_link *k);
 const uint8_t *lsk_link_payload (const lsk_link *k, size_t *len);
+
+static inline const link_header *lsk_link_head (const lsk_link *k) {
+  return k->current.data;
+}
 
 /* What the child tells of itself, for its owner to look at any time. */
 struct link_stats {

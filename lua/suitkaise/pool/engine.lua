@@ -409,6 +409,14 @@ local function sleep(pool, lazy, now, deadline)
                    math.max(0, math.min(ends - now, longest)))
 end
 
+--- See to the workers while results wait already: give them more, end those
+-- that are late, replace those that died.
+function engine.tend(pool)
+  engine.turn(pool)
+  enforce_limits(pool)
+  look_for_deaths(pool)
+end
+
 --- Work until `ready()` is true: true, or false when the time is up.
 -- Interpreted, so that the debug hook of a host's Ctrl-C gets through.
 -- @tparam table pool
@@ -421,7 +429,6 @@ function engine.run(pool, ready, deadline)
     local now = core.now()
     rounds = rounds + 1
     if not came or rounds % DEATH_ROUNDS == 0 then
-      enforce_limits(pool)
       came = look_for_deaths(pool) or came
     end
     if now >= deadline then return ready() end
