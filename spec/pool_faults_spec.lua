@@ -263,6 +263,17 @@ describe("Pool under faults", function()
     assert.equal(3, (next_value()))
   end)
 
+  it("does not try an item again that was late", function()
+    local calls = sk.Counter(0)
+    pool = sk.Pool{ workers = 1, retries = 3 }
+    local next_value = pool:timeout(0.1):imap(function()
+      calls:increment()
+      while true do end
+    end, { 1 })
+    assert.is_false((pcall(next_value)))
+    assert.equal(1, calls.value)
+  end)
+
   -- Stop every worker, and wait until it is.
   local function stop_all()
     for _, slot in ipairs(pool.crew) do
