@@ -3,6 +3,8 @@
 ** and short strings by themselves, as most items and results of a Pool are.
 ** The bytes are those that the general way would understand, too.
 */
+#include <string.h>
+
 #include "cerial_decode.h"
 #include "cerial_encode.h"
 #include "cerial_scalar.h"
@@ -59,8 +61,9 @@ static size_t number_bytes (int tag) {
 static size_t decode_a_number (lua_State *L, const uint8_t *data,
                                size_t len) {
   size_t n = number_bytes(*data);
-  decoder d;  /* only where the bytes are */
+  decoder d;
   if (n == 0 || len <= n) return 0;
+  memset(&d, 0, sizeof d);
   d.start = data;
   d.at = data + 1;
   d.end = data + len;
