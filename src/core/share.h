@@ -170,7 +170,9 @@ struct sk_share {
   uint64_t creator;         /* generation */
   int cpus;
   _Atomic int serving;      /* a thread of this process is the coordinator */
-  pthread_mutex_t lock;     /* of the two below */
+  pthread_mutex_t lock;     /* of what follows */
+  pid_t keeper;             /* that this process started, or 0 */
+  uint64_t keeper_parent;   /* generation */
   uint64_t generation;      /* whose claims these are */
   uint8_t *claimed;         /* lanes that threads of this process have */
 };

@@ -135,9 +135,18 @@ static void keeper_main (sk_share *s) {
 
 /* ---- starting ---- */
 
-/* Through a process in between, so that the keeper is nobody's child: a host
-** that waits for its children never finds it. */
-static int launch (sk_share *s) {
+/* Is the keeper that this process started still there? Reaps it if not. */
+static int has_keeper (sk_share *s, int options) {
+  pid_t got;
+  if (!s->keeper || s->keeper_parent != sk_generation()) return 0;
+  do {
+    got = waitpid(s->keeper, NULL, options);
+  } while (got < 0 && errno == EINTR);
+  if (got != 0) s->keeper = 0;
+  return got == 0;
+}
+
+static int fork_keeper (sk_share *s) {
   sigset_t every, before;
   pid_t pid;
   int err;
@@ -146,16 +155,22 @@ static int launch (sk_share *s) {
   pthread_sigmask(SIG_SETMASK, &every, &before);
   pid = fork();
   err = errno;
-  if (pid == 0) {
-    pid = fork();
-    if (pid == 0) keeper_main(s);
-    _exit(pid < 0);
-  }
+  if (pid == 0) keeper_main(s);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   errno = err;
   if (pid < 0) return SKE_SYS;
-  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+  s->keeper = pid;
+  s->keeper_parent = sk_generation();
   return 0;
+}
+
+/* Start a keeper unless ours is there; another's makes it end at once. */
+static int launch (sk_share *s) {
+  int rc = 0;
+  pthread_mutex_lock(&s->lock);
+  if (!has_keeper(s, WNOHANG)) rc = fork_keeper(s);
+  pthread_mutex_unlock(&s->lock);
+  return rc;
 }
 
 static int served (const sk_share *s) {
@@ -200,6 +215,9 @@ static void await_processes (sk_share *s) {
     }
     nap(s, NS / 1000);
   }
+  pthread_mutex_lock(&s->lock);
+  has_keeper(s, 0);
+  pthread_mutex_unlock(&s->lock);
 }
 
 int sk_share_stop (sk_share *s, int64_t timeout_ns) {

@@ -60,7 +60,6 @@ static int claim_one (sk_port *p, uint32_t lane) {
   memset(p->reply_end, 0, sizeof p->reply_end);
   p->held = 0;
   p->generation = s->generation;
-  share_revive(s);
   return 0;
 }
 
@@ -78,6 +77,7 @@ int share_port_claim (sk_port *p) {
     rc = SKE_MANY;
   }
   pthread_mutex_unlock(&s->lock);
+  if (!rc) share_revive(s);
   return rc;
 }
 
