@@ -101,7 +101,6 @@ static int make (sk_share *s, const char *label) {
 
 static void destroy (sk_share *s) {
   sk_segment_close(s->segment);
-  pthread_mutex_destroy(&s->lock);
   free(s->claimed);
   free(s);
 }
@@ -119,7 +118,6 @@ int sk_share_create (const sk_share_options *given, sk_share **out) {
   s->cpus = sk_cpu_count();
   s->claimed = calloc(s->max_lanes, 1);
   rc = SKE_NOMEM;
-  if (s->claimed) pthread_mutex_init(&s->lock, NULL);
   if (s->claimed) rc = make(s, o->label ? o->label : "suitkaise-share");
   if (rc) {
     if (s->segment) sk_segment_close(s->segment);

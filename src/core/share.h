@@ -5,8 +5,6 @@
 #ifndef SK_SHARE_H
 #define SK_SHARE_H
 
-#include <pthread.h>
-
 #include "bell.h"
 #include "segment.h"
 #include "share_fault.h"
@@ -170,9 +168,10 @@ struct sk_share {
   uint64_t creator;         /* generation */
   int cpus;
   _Atomic int serving;      /* a thread of this process is the coordinator */
-  pthread_mutex_t lock;     /* of what follows */
+  _Atomic uint64_t launching; /* generation of a thread that starts one */
   pid_t keeper;             /* that this process started, or 0 */
   uint64_t keeper_parent;   /* generation */
+  /* under sk_family_lock */
   uint64_t generation;      /* whose claims these are */
   uint8_t *claimed;         /* lanes that threads of this process have */
 };

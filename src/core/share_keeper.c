@@ -166,10 +166,13 @@ static int fork_keeper (sk_share *s) {
 
 /* Start a keeper unless ours is there; another's makes it end at once. */
 static int launch (sk_share *s) {
+  uint64_t self = sk_generation(), busy = atomic_load(&s->launching);
   int rc = 0;
-  pthread_mutex_lock(&s->lock);
+  /* another thread of this process is at it */
+  if (busy == self) return 0;
+  if (!atomic_compare_exchange_strong(&s->launching, &busy, self)) return 0;
   if (!has_keeper(s, WNOHANG)) rc = fork_keeper(s);
-  pthread_mutex_unlock(&s->lock);
+  atomic_store(&s->launching, 0);
   return rc;
 }
 
@@ -215,9 +218,7 @@ static void await_processes (sk_share *s) {
     }
     nap(s, NS / 1000);
   }
-  pthread_mutex_lock(&s->lock);
   has_keeper(s, 0);
-  pthread_mutex_unlock(&s->lock);
 }
 
 int sk_share_stop (sk_share *s, int64_t timeout_ns) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "family.h"
 #include "os.h"
 #include "share.h"
 
@@ -68,7 +69,7 @@ int share_port_claim (sk_port *p) {
   int rc = SKE_MANY;
   uint32_t i;
   if (p->generation == sk_generation()) return 0;
-  pthread_mutex_lock(&s->lock);
+  sk_family_lock();
   forget_claims(s);
   for (i = 0; i < s->max_lanes; i++) {
     if (s->claimed[i]) continue;
@@ -76,7 +77,7 @@ int share_port_claim (sk_port *p) {
     if (rc != SKE_BUSY) break;
     rc = SKE_MANY;
   }
-  pthread_mutex_unlock(&s->lock);
+  sk_family_unlock();
   if (!rc) share_revive(s);
   return rc;
 }
@@ -98,10 +99,10 @@ void sk_port_close (sk_port *p) {
   if (!p) return;
   if (p->generation == sk_generation()) {
     sk_share *s = p->share;
-    pthread_mutex_lock(&s->lock);
+    sk_family_lock();
     s->claimed[p->lane] = 0;
     os_unlock(s->segment->fd, LOCK_LANES + p->lane);
-    pthread_mutex_unlock(&s->lock);
+    sk_family_unlock();
   }
   free(p->wants);
   free(p->buffer);
