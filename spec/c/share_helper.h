@@ -17,9 +17,9 @@ enum { TEXT = SK_BYTES };
 
 /* "a.b.7": keys that are digits are integers. Eight at once. */
 static inline const sk_path *at (const char *text) {
-  static uint64_t space[8][64];
-  static sk_path paths[8];
-  static int turn;
+  static _Thread_local uint64_t space[8][64];
+  static _Thread_local sk_path paths[8];
+  static _Thread_local int turn;
   uint8_t *p = (uint8_t *)space[turn = (turn + 1) % 8], *start = p;
   sk_path *path = &paths[turn];
   memset(path, 0, sizeof *path);
