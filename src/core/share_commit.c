@@ -224,3 +224,7 @@ int share_redo (sk_share *s) {
   SK_FAULT(FAULT_REDO_DONE);
   return 1;
 }
+
+#ifdef SK_FAULTS
+void (*share_fault_hook) (int id);
+#endif
