@@ -7,6 +7,8 @@
 #include "share.h"
 
 enum { WRITERS = 3, TEXT_MAX = 600 };
+/* so long that its block is reused soon, and copying it takes a while */
+enum { LARGE_LEAST = 40000, LARGE_SPREAD = 20000 };
 
 static _Atomic int stop;
 
@@ -67,6 +69,8 @@ static void only_read (void *arg) {
     last = now;
     CHECK(sk_port_get(own, at("text"), LONG, &item, NULL) == 0);
     CHECK(is_whole(&item));
+    CHECK(sk_port_get(own, at("large"), LONG, &item, NULL) == 0);
+    CHECK(is_whole(&item));
     CHECK(sk_port_list(own, at("own"), LONG, &data, &len, &pairs) == 0);
     CHECK(pairs <= WRITERS);
   }
@@ -78,13 +82,19 @@ static void move_things (void *arg) {
   sk_port *own;
   int64_t v = 1;
   sk_item empty = { SK_TABLE, 0, NULL }, number = { SK_INT, 8, &v }, item;
+  sk_item large = { TEXT, 0, malloc(LARGE_LEAST + LARGE_SPREAD) };
+  uint32_t seed = 5;
   (void)arg;
   CHECK(sk_port_open(share, &own) == 0);
   while (!atomic_load(&stop)) {
     CHECK(put_item(own, "moving", SK_SET, &empty, NULL) == 0);
     CHECK(put_item(own, "moving.a", SK_SET, &number, NULL) == 0);
     CHECK(sk_port_get(own, at("moving.a"), LONG, &item, NULL) == 0);
+    large.len = LARGE_LEAST + random_next(&seed) % LARGE_SPREAD;
+    memset((void *)(uintptr_t)large.data, (int)(large.len % 251), large.len);
+    CHECK(put_item(own, "large", SK_SET, &large, NULL) == 0);
   }
+  free((void *)(uintptr_t)large.data);
   sk_port_close(own);
 }
 
@@ -100,6 +110,7 @@ CLEAN_TEST("readers see whole values that never go back, and their writes") {
   serve();
   atomic_store(&stop, 0);
   CHECK(put_int("n", 0) == 0 && put_bytes("text", data, 1) == 0);
+  CHECK(put_bytes("large", data, 1) == 0);
   CHECK(put_table("own") == 0);
   for (i = 0; i < WRITERS; i++) w[i].number = (int)i;
   apply();
