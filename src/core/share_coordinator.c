@@ -107,6 +107,7 @@ static uint32_t find_busy (sk_coordinator *c, uint32_t top) {
   uint32_t n = 0, i;
   for (i = 0; i < top; i++) {
     uint64_t pub = atomic_load(&c->s->lanes[i].pub);
+    SK_FAULT(FAULT_BATCH_LANE);
     if (pub == c->cursor[i]) continue;
     c->busy[n].lane = i;
     c->busy[n].end = pub;
