@@ -216,7 +216,7 @@ static void write_and_die (void *arg) {
   struct job *job = arg;
   int64_t one = 1, v;
   sk_item item = { SK_INT, 8, &one }, string = { TEXT, 0, text };
-  char mine[8];
+  char mine[16];
   sk_port *p;
   snprintf(mine, sizeof mine, "n%d", job->number);
   random_deaths(RATE);
@@ -262,7 +262,7 @@ static void storm (int64_t until, struct job *jobs) {
 CLEAN_TEST("whoever dies at random, every acknowledged write counts once") {
   struct job jobs[WRITERS];
   int64_t seconds = getenv("SK_STRESS") ? 60 : 2;
-  char path[8];
+  char path[16];
   int i;
   begin();
   for (i = 0; i < WRITERS; i++) {
