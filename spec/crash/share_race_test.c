@@ -91,7 +91,7 @@ static void overwrite_half (void) {
   put_large('d');
   hook_id = FAULT_COMMIT_FILLED;
   share_fault_hook = die_there;
-  killed(child(serve_once, NULL));
+  CHECK(WIFSIGNALED(ended(child(serve_once, NULL))));
   share_fault_hook = NULL;
 }
 
