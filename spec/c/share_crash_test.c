@@ -350,7 +350,8 @@ static void queue_all (void *arg) {
   sk_command drop = { SK_DELETE, *at("gone"), NULL, 0 };
   int64_t i;
   (void)arg;
-  CHECK(sk_port_open(live, &p) == 0 && sk_port_open(live, &q) == 0);
+  CHECK(sk_port_open(live, &p) == 0);
+  CHECK(sk_port_open(live, &q) == 0);
   CHECK(share_port_claim(p) == 0 && share_port_claim(q) == 0);
   add_one(p);
   CHECK(sk_port_send(p, &call, NULL, 0) == 0);
