@@ -135,6 +135,24 @@ int sk_segment_alloc (sk_segment *s, size_t bytes, size_t align,
   return 0;
 }
 
+int sk_segment_rest (sk_segment *s, uint64_t *off, uint64_t *bytes) {
+  struct segment_header *h = s->header;
+  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+  uint64_t top = atomic_load(&h->top), at;
+  do {
+    at = round_up(top, page);
+    if (at >= s->max) return SKE_FULL;
+  } while (!atomic_compare_exchange_weak(&h->top, &top, s->max));
+  *off = at;
+  *bytes = s->max - at;
+  return 0;
+}
+
+int sk_segment_back (sk_segment *s, uint64_t off, uint64_t bytes) {
+  if (s->fd < 0 || off > s->max || bytes > s->max - off) return SKE_FULL;
+  return os_memory_grow(s->fd, off, off + bytes);
+}
+
 void *sk_segment_at (const sk_segment *s, uint64_t off, size_t bytes) {
   uint64_t top = atomic_load(&s->header->top);
   if (off < sizeof *s->header || off > top || bytes > top - off) return NULL;

@@ -39,4 +39,10 @@ struct sk_segment {
 sk_segment *sk_segment_of (const void *p);
 sk_segment *sk_segment_by_id (uint64_t id);
 
+/* Hand out all that is left of the reservation, from a page on. Nothing of it
+** exists until sk_segment_back makes it so. */
+int sk_segment_rest (sk_segment *s, uint64_t *off, uint64_t *bytes);
+/* Make whole pages of it exist; no harm where they do. */
+int sk_segment_back (sk_segment *s, uint64_t off, uint64_t bytes);
+
 #endif

@@ -29,7 +29,13 @@
   X(SKE_UNKNOWN, -8, "no such shared memory in this process") \
   X(SKE_FOREIGN, -9, "belongs to another process") \
   X(SKE_BUSY, -10, "still running") \
-  X(SKE_LOST, -11, "exit status was taken by somebody else")
+  X(SKE_LOST, -11, "exit status was taken by somebody else") \
+  X(SKE_STOPPED, -12, "stopped") \
+  X(SKE_DOWN, -13, "coordinator cannot be kept running") \
+  X(SKE_MANY, -14, "too many users at once") \
+  X(SKE_ABSENT, -15, "no such entry") \
+  X(SKE_TYPE, -16, "wrong kind of value") \
+  X(SKE_POISON, -17, "command ended the coordinator too often")
 
 enum sk_error {
 #define SK_ERROR_ENUM(name, code, text) name = code,
@@ -251,5 +257,180 @@ typedef struct sk_wait {
 ** one. Spins for spin_ns before it sleeps. Never longer than timeout_ns. */
 SK_API int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
                         int64_t timeout_ns);
+
+/* ---- share: a tree of tables that all processes read and change ----
+** Writes go through lanes to one coordinator, which applies them one after
+** another, each exactly once, whoever is killed. Reads go to memory; they wait
+** for the writes that were published before them and touch what they read.
+**
+** A value, a key and a path are made of items, see sk_item_put.
+*/
+
+typedef struct sk_share sk_share;
+typedef struct sk_port sk_port;      /* one thread's access to a share */
+typedef struct sk_change sk_change;  /* what a command is about to change */
+
+enum sk_item_kind {
+  SK_INT = 1,    /* int64_t */
+  SK_FLOAT,      /* double */
+  SK_TABLE,      /* n pairs follow: the item of a key, then its value's */
+  SK_BYTES       /* this and above: bytes that only the caller understands */
+};
+
+typedef struct sk_item {
+  uint32_t kind;
+  uint32_t len;      /* bytes; of a table: pairs */
+  const void *data;  /* not of a table */
+} sk_item;
+
+/* Bytes that an item takes with its header; a table's: without its pairs. */
+SK_API size_t sk_item_size (const sk_item *item);
+/* Write it at `at` (8-byte aligned); -> sk_item_size. */
+SK_API size_t sk_item_put (void *at, const sk_item *item);
+/* Read the one at `at`, with `room` bytes left; -> its size or 0. */
+SK_API size_t sk_item_get (const void *at, size_t room, sk_item *item);
+
+enum { SK_ROOT = 0, SK_ERRORS_ROOT = 1, SK_ROOTS = 2 };
+
+/* The way to an entry: the keys' items one after another. */
+typedef struct sk_path {
+  const void *data;
+  uint32_t len;    /* bytes */
+  uint32_t depth;  /* items; 0: the root itself */
+  uint32_t root;   /* which tree: the users', or errors nobody waited for */
+} sk_path;
+
+enum sk_command_kind {
+  SK_SET = 1,  /* payload: the value's items; replaces all that was there */
+  SK_DELETE,
+  SK_ADD,      /* payload: a number; answers the new one */
+  SK_CLEAR,    /* the table at the path, or the root */
+  SK_READ,     /* answers the value, of a table only its size */
+  SK_LIST,     /* answers a table's pairs, see sk_share_list */
+  SK_SYNC,     /* changes nothing: its answer says that all before is done */
+  SK_CALL      /* this and above: for the share's handler */
+};
+
+typedef struct sk_command {
+  uint32_t kind;
+  sk_path path;
+  const void *payload;
+  size_t len;
+} sk_command;
+
+/* Runs commands of SK_CALL and above, in the coordinator. 0: all that it
+** changed is kept; an error: nothing of it. It may be run again when the
+** coordinator was killed before the end. */
+typedef int sk_handler (void *arg, sk_change *c, const sk_command *cmd);
+
+typedef struct sk_share_options {
+  const char *label;       /* in /proc/PID/maps; NULL: "suitkaise-share" */
+  size_t max_bytes;        /* of stored values; 0: 256 MiB */
+  uint32_t max_users;      /* ports that write at once; 0: 64 */
+  size_t lane_bytes;       /* what one of them can queue; 0: 256 KiB */
+  int64_t call_limit_ns;   /* a longer call is killed; 0: no limit */
+  sk_handler *handler;
+  void *arg;
+} sk_share_options;
+
+SK_API int sk_share_create (const sk_share_options *o, sk_share **out);
+/* Start the coordinator, in a process of its own, unless it runs. */
+SK_API int sk_share_start (sk_share *s);
+/* Apply what is queued, then end the coordinator. Writes queue from here on.
+** SKE_TIMEOUT: it was killed instead, nothing is lost. */
+SK_API int sk_share_stop (sk_share *s, int64_t timeout_ns);
+/* Unmap; the creator's also stops it. Close its ports first. NULL is fine. */
+SK_API void sk_share_close (sk_share *s);
+/* The coordinator's process, 0 when there is none. */
+SK_API pid_t sk_share_pid (sk_share *s);
+SK_API sk_segment *sk_share_segment (sk_share *s);
+
+typedef struct sk_share_stats {
+  uint64_t published, consumed;  /* commands */
+  uint64_t stored;               /* bytes of values */
+  uint64_t heap;                 /* bytes that exist for them */
+  uint64_t commits, restarts;
+} sk_share_stats;
+
+SK_API void sk_share_get_stats (const sk_share *s, sk_share_stats *out);
+
+/* A port may outlive forks: a child gets a lane of its own on first use. */
+SK_API int sk_port_open (sk_share *s, sk_port **out);
+SK_API void sk_port_close (sk_port *p);
+
+/* ---- writing ---- */
+
+/* What to ask for an answer with. */
+typedef struct sk_receipt {
+  uint64_t end;    /* the command is done when its lane got there */
+  uint32_t reply;  /* which of the port's replies */
+} sk_receipt;
+
+typedef struct sk_answer {
+  int rc;
+  sk_item item;  /* in the port's buffer, until its next use; kind 0: none */
+} sk_answer;
+
+enum { SK_FOR_EVER = -1 };
+
+/* Queue a command: it will be applied exactly once when 0 is returned. With a
+** receipt its answer can be asked for, up to 64 at once (else SKE_BUSY);
+** without, an error goes to SK_ERRORS_ROOT, except that a write that may not
+** fit waits and returns SKE_FULL. */
+SK_API int sk_port_send (sk_port *p, const sk_command *cmd, sk_receipt *r,
+                         int64_t timeout_ns);
+/* Wait for the answer; SKE_TIMEOUT leaves the receipt good. */
+SK_API int sk_port_wait (sk_port *p, const sk_receipt *r, int64_t timeout_ns,
+                         sk_answer *out);
+/* Nobody wants the answer any more. */
+SK_API void sk_port_forget (sk_port *p, const sk_receipt *r);
+
+/* ---- reading ---- */
+
+/* Where and as what an entry was seen. */
+typedef struct sk_seen {
+  uint64_t off, word, moves;
+} sk_seen;
+
+/* 1 when nothing is queued and the entry is as it was. */
+SK_API int sk_share_fresh (const sk_share *s, const sk_seen *seen);
+/* The value at a path, in the port's buffer until its next use; of a table
+** only how many entries it has. SKE_ABSENT, SKE_TYPE when the way leads
+** through something that is no table. */
+SK_API int sk_port_get (sk_port *p, const sk_path *path, int64_t timeout_ns,
+                        sk_item *out, sk_seen *seen);
+/* The pairs of a table, as after a table's item; of tables in it only the
+** size. `len` bytes in `data`; each as fresh as a single read. */
+SK_API int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
+                         const void **data, size_t *len, uint32_t *pairs);
+/* Wait until all that was published before is applied. */
+SK_API int sk_port_flush (sk_port *p, int64_t timeout_ns);
+/* Wait for a commit after `before` (what this returned last, or 0). */
+SK_API int sk_port_await (sk_port *p, uint32_t *before, int64_t timeout_ns);
+
+/* ---- in a handler: see and change the tree ---- */
+
+/* The value at a path, what this command changed included. `data` of bytes
+** is valid until the handler returns. */
+SK_API int sk_change_get (sk_change *c, const sk_path *path, sk_item *out);
+SK_API int sk_change_set (sk_change *c, const sk_path *path,
+                          const void *value, size_t len);
+SK_API int sk_change_delete (sk_change *c, const sk_path *path);
+/* The answer, also beside an error; the last one counts. Nobody may wait. */
+SK_API int sk_change_answer (sk_change *c, const sk_item *item);
+
+/* ---- for coordinators of one's own: a host's process, tests ---- */
+
+typedef struct sk_coordinator sk_coordinator;
+
+/* Become the coordinator: SKE_BUSY while there is another one. Finishes what
+** a killed one left half-done. Its process may not close other descriptors
+** of the segment. */
+SK_API int sk_coordinator_open (sk_share *s, sk_coordinator **out);
+/* Apply all that was published before the call; -> commands or an error. */
+SK_API int sk_coordinator_batch (sk_coordinator *c);
+SK_API void sk_coordinator_close (sk_coordinator *c);
+/* Serve until the share is stopped; returns 0 then. */
+SK_API int sk_coordinator_run (sk_coordinator *c);
 
 #endif

@@ -96,6 +96,11 @@ int os_memory_grow (int fd, uint64_t from, uint64_t to) {
   return err == ENOSPC || err == ENOMEM ? SKE_NOMEM : SKE_SYS;
 }
 
+int os_memory_protect (void *at, size_t n, int writable) {
+  int how = PROT_READ | (writable ? PROT_WRITE : 0);
+  return mprotect(at, n, how) ? SKE_SYS : 0;
+}
+
 int os_fork_mark (_Atomic uint64_t **out) {
   size_t n = (size_t)sysconf(_SC_PAGESIZE);
   void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -117,6 +122,47 @@ void os_random (void *buf, size_t n) {
     p += got;
     n -= (size_t)got;
   }
+}
+
+/* ---- locks ---- */
+
+static struct flock byte_range (short type, uint64_t at, uint64_t n) {
+  struct flock f;
+  memset(&f, 0, sizeof f);
+  f.l_type = type;
+  f.l_whence = SEEK_SET;
+  f.l_start = (off_t)at;
+  f.l_len = (off_t)n;
+  return f;
+}
+
+static int lock_byte (int fd, int how, uint64_t at) {
+  struct flock f = byte_range(F_WRLCK, at, 1);
+  int rc;
+  do {
+    rc = fcntl(fd, how, &f);
+  } while (rc && errno == EINTR);
+  if (!rc) return 0;
+  return errno == EAGAIN || errno == EACCES ? SKE_BUSY : SKE_SYS;
+}
+
+int os_lock (int fd, uint64_t at) {
+  return lock_byte(fd, F_SETLK, at);
+}
+
+int os_lock_wait (int fd, uint64_t at) {
+  return lock_byte(fd, F_SETLKW, at);
+}
+
+void os_unlock (int fd, uint64_t at) {
+  struct flock f = byte_range(F_UNLCK, at, 1);
+  fcntl(fd, F_SETLK, &f);
+}
+
+pid_t os_lock_holder (int fd, uint64_t at, uint64_t n) {
+  struct flock f = byte_range(F_WRLCK, at, n);
+  if (fcntl(fd, F_GETLK, &f) || f.l_type == F_UNLCK) return 0;
+  return f.l_pid;
 }
 
 /* ---- sleeping ---- */

@@ -17,9 +17,24 @@
 int os_memory_create (const char *label, int *fd);
 /* Make [from, to) real: the pages exist afterwards, or nothing changed. */
 int os_memory_grow (int fd, uint64_t from, uint64_t to);
+/* Let the process read or also write pages of its own mapping. */
+int os_memory_protect (void *at, size_t n, int writable);
 /* A page that is zeroed in a forked child, whoever forks. */
 int os_fork_mark (_Atomic uint64_t **page);
 void os_random (void *buf, size_t n);
+
+/* ---- locks: bytes of a file that a process holds until it ends ----
+** Not inherited by fork, free once the holder is dead, and dropped when the
+** holder closes any descriptor of the file.
+*/
+
+/* 0, or SKE_BUSY while another process holds it. */
+int os_lock (int fd, uint64_t at);
+/* The same, when it is free. */
+int os_lock_wait (int fd, uint64_t at);
+void os_unlock (int fd, uint64_t at);
+/* The process other than this one that holds one of n bytes, or 0. */
+pid_t os_lock_holder (int fd, uint64_t at, uint64_t n);
 
 /* ---- sleeping ---- */
 

@@ -1,0 +1,128 @@
+/*
+** Two processes at the worst of moments: a reader stopped in the middle of
+** its copy while the value changes, a batch that begins while others write.
+*/
+#include "share_helper.h"
+#include "step.h"
+
+#include "share_coordinator.h"
+
+enum { LARGE = 70000, POINTS = 6 };
+
+static sk_port *other;
+static int hook_id;
+
+/* ---- order ---- */
+
+/* Once, when the coordinator has looked at the first lane only: a write there
+** is acknowledged, then one in the second lane. */
+static void write_both (int id) {
+  int64_t first = 1, second = 2;
+  sk_item a = { SK_INT, 8, &first }, b = { SK_INT, 8, &second };
+  if (id != hook_id) return;
+  hook_id = 0;
+  CHECK(put_item(port, "x", SK_SET, &a, NULL) == 0);
+  CHECK(put_item(other, "x", SK_SET, &b, NULL) == 0);
+}
+
+CLEAN_TEST("an acknowledged write comes before one that began after it") {
+  open_share(NULL);
+  serve();
+  CHECK(sk_port_open(share, &other) == 0);
+  CHECK(share_port_claim(port) == 0 && share_port_claim(other) == 0);
+  CHECK(port->lane < other->lane);
+  hook_id = FAULT_BATCH_LANE;
+  share_fault_hook = write_both;
+  apply();
+  CHECK(hook_id == 0);
+  share_fault_hook = NULL;
+  apply();
+  CHECK(get_int("x") == 2);
+  sk_port_close(other);
+  close_share();
+}
+
+/* ---- a reader that is stopped ---- */
+
+/* Of its blocks none stays in quarantine: they are reused at once. */
+static void put_large (int c) {
+  char *data = malloc(LARGE);
+  sk_item item = { TEXT, LARGE, data };
+  sk_receipt r;
+  memset(data, c, LARGE);
+  CHECK(put_item(port, "large", SK_SET, &item, &r) == 0);
+  sk_port_forget(port, &r);
+  free(data);
+}
+
+static int is_whole (const sk_item *item) {
+  const char *p = item->data;
+  return item->len == LARGE && !memcmp(p, p + 1, LARGE - 1);
+}
+
+static void read_large (void *arg) {
+  sk_item item;
+  (void)arg;
+  CHECK(sk_port_get(other, at("large"), LONG, &item, NULL) == 0);
+  CHECK(is_whole(&item));
+}
+
+static void serve_once (void *arg) {
+  sk_coordinator *c;
+  (void)arg;
+  CHECK(share_coordinator_open(share, 0, &c) == 0);
+  while (sk_coordinator_batch(c) > 0) {}
+  sk_coordinator_close(c);
+}
+
+static void overwrite_twice (void) {
+  put_large('b');
+  in_child(serve_once, NULL);
+  put_large('c');
+  in_child(serve_once, NULL);
+}
+
+static void die_there (int id) {
+  if (id == hook_id) kill(getpid(), SIGKILL);
+}
+
+/* The next value is written, and the coordinator dies before the commit. */
+static void overwrite_half (void) {
+  put_large('d');
+  hook_id = FAULT_COMMIT_FILLED;
+  share_fault_hook = die_there;
+  CHECK(WIFSIGNALED(ended(child(serve_once, NULL))));
+  share_fault_hook = NULL;
+}
+
+static void stop_and_change (void (*change) (void)) {
+  int n, i, over, total = 0;
+  pid_t pid;
+  if (SANITIZED) return;  /* ten times the instructions, the same accesses */
+  open_share(&(sk_share_options){ .lane_bytes = 1 << 20 });
+  CHECK(sk_port_open(share, &other) == 0);
+  put_large('a');
+  in_child(serve_once, NULL);
+  pid = step_begin(read_large, NULL);
+  while (step_on(pid)) total++;
+  CHECK(step_end(pid) == 0);
+  for (i = 1; i <= POINTS; i++) {
+    put_large('a');
+    in_child(serve_once, NULL);
+    n = (int)((int64_t)total * i / (POINTS + 1));
+    pid = step_to(read_large, NULL, n, &over);
+    if (!over) change();
+    CHECK(step_end(pid) == 0);
+    in_child(serve_once, NULL);
+  }
+  sk_port_close(other);
+  close_share();
+}
+
+CLEAN_TEST("a reader stopped anywhere never sees halves of two values") {
+  stop_and_change(overwrite_twice);
+}
+
+CLEAN_TEST("nor what a coordinator that died had not committed") {
+  stop_and_change(overwrite_half);
+}
