@@ -128,8 +128,8 @@ BELL_TEST("one sleep costs ringers one wake-up, however many ring") {
   (void)pollable;
   for (i = 0; i < 10; i++) sk_bell_ring(b, SK_EAGER);
   CHECK(sk_bell_sleep(b, seen, LONG) == 0);
-  seen = sk_bell_listen(b, SK_EAGER);
-  CHECK(sk_bell_sleep(b, seen, 0) == SKE_TIMEOUT);
+  CHECK(sk_bell_listen(b, SK_EAGER) == seen + 1);
+  CHECK(sk_bell_sleep(b, seen + 1, 0) == SKE_TIMEOUT);
   sk_bell_awake(b);
 }
 
@@ -231,6 +231,80 @@ BELL_TEST("no wake-up by another thread is lost") {
   (void)pollable;
   lose_nothing(b, SK_EAGER, SK_EAGER, 1);
   lose_nothing(b, SK_LAZY, SK_LAZY, 1);
+}
+
+/* One listens and looks at the moment when the other works and rings: one of
+** the two must see the other. Again and again, without anybody asleep. */
+enum { LINES = 6 };
+
+struct line { _Alignas(128) _Atomic uint32_t word; };
+
+struct meeting {
+  sk_bell *b;
+  struct line here[2], work, data[2][LINES];
+};
+
+static void meet (struct meeting *m, int who, uint32_t round) {
+  int spins = 0;
+  volatile uint32_t delay;
+  atomic_store(&m->here[who].word, round);
+  while (atomic_load(&m->here[!who].word) < round)
+    if (++spins % 256 == 0) sched_yield();
+  for (delay = round * 2654435761u >> (26 + who); delay; delay--) {}
+}
+
+/* Stores that the next one has to queue behind, for lines that the other has
+** read. */
+static void be_busy (struct meeting *m, int who, uint32_t i) {
+  int k;
+  for (k = 0; k < LINES; k++)
+    atomic_store_explicit(&m->data[who][k].word, i, memory_order_relaxed);
+}
+
+static void look_at_other (struct meeting *m, int who) {
+  int k;
+  for (k = 0; k < LINES; k++) atomic_load(&m->data[!who][k].word);
+}
+
+static void listen_often (struct meeting *m) {
+  uint32_t i;
+  for (i = 1; i <= (uint32_t)ROUNDS(100000); i++) {
+    uint32_t seen;
+    int saw;
+    look_at_other(m, 0);
+    meet(m, 0, 2 * i);
+    if (i % 2) be_busy(m, 0, i);
+    seen = sk_bell_listen(m->b, SK_EAGER);
+    saw = atomic_load_explicit(&m->work.word, memory_order_relaxed) == i;
+    meet(m, 0, 2 * i + 1);
+    CHECK(saw || sk_bell_listen(m->b, SK_AWAKE) != seen);
+    sk_bell_awake(m->b);
+  }
+}
+
+static void ring_often (struct meeting *m) {
+  uint32_t i;
+  for (i = 1; i <= (uint32_t)ROUNDS(100000); i++) {
+    look_at_other(m, 1);
+    meet(m, 1, 2 * i);
+    if (i % 2 == 0) be_busy(m, 1, i);
+    atomic_store_explicit(&m->work.word, i, memory_order_relaxed);
+    sk_bell_ring(m->b, SK_EAGER);
+    meet(m, 1, 2 * i + 1);
+  }
+}
+
+struct meeter { struct meeting *m; void (*role) (struct meeting *m); };
+
+static void meet_often (void *arg) {
+  struct meeter *one = arg;
+  one->role(one->m);
+}
+
+BELL_TEST("who listens while another rings sees the work or is rung for") {
+  struct meeting m = { .b = b };
+  struct meeter both[2] = { { &m, listen_often }, { &m, ring_often } };
+  if (!pollable) in_threads(2, meet_often, both, sizeof *both);
 }
 
 /* Two that wake each other for every piece. */
@@ -414,6 +488,23 @@ BELL_TEST("a ring never goes into what was opened in the descriptor's place") {
   if (!pollable) return;
   sk_bell_listen(b, SK_EAGER);
   in_child(ring_into_file, &w);
+  sk_bell_awake(b);
+}
+
+static void ring_without_descriptor (void *arg) {
+  struct work *w = arg;
+  close(sk_bell_fd(w->b));
+  sk_bell_ring(w->b, SK_EAGER);
+}
+
+BELL_TEST("a ring by one without the descriptor is heard before the sleep") {
+  struct work w = { b, NULL, NULL, 0, SK_EAGER };
+  uint32_t seen = sk_bell_listen(b, SK_EAGER);
+  int64_t begun = now_ns();
+  if (!pollable) return;
+  in_child(ring_without_descriptor, &w);
+  CHECK(sk_bell_sleep(b, seen, LONG) == 0);
+  CHECK(now_ns() - begun < LONG);
   sk_bell_awake(b);
 }
 

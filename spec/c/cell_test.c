@@ -2,6 +2,7 @@
 ** Cells: every operation, from many processes and threads, and the wait.
 */
 #include "clean.h"
+#include "step.h"
 
 #include <sched.h>
 
@@ -131,12 +132,13 @@ CELL_TEST("in a segment that this process does not have nothing is found") {
 
 CELL_TEST("where no cell can be none is found") {
   uint64_t id = sk_segment_id(segment), off, here;
-  sk_cell *c = cell(5), *found = (void *)&id;
+  sk_cell *c = cell(5), *last = cell(6), *found = (void *)&id;
   CHECK(sk_cell_where(c, &here, &off) == 0);
   CHECK(sk_cell_find(id, 0, &found) == SKE_INVAL);
   CHECK(sk_cell_find(id, 128, &found) == SKE_INVAL);
   CHECK(sk_cell_find(id, off + 1, &found) == SKE_INVAL);
   CHECK(sk_cell_find(id, off + 64, &found) == SKE_INVAL);
+  CHECK(sk_cell_where(last, &here, &off) == 0);
   CHECK(sk_cell_find(id, off + 128, &found) == SKE_INVAL);
   CHECK(sk_cell_find(id, 1 << 20, &found) == SKE_INVAL);
   CHECK(sk_cell_find(id, UINT64_MAX - 127, &found) == SKE_INVAL);
@@ -254,6 +256,28 @@ CELL_TEST("of many processes that replace a value one succeeds") {
 
 CELL_TEST("of many threads that replace a value one succeeds, and sees all") {
   exclude_each_other(in_threads);
+}
+
+static void replace_one (void *arg) {
+  struct worker *w = arg;
+  sk_cell_add(w->guard, sk_cell_replace(w->c, 0, 1));
+}
+
+CELL_TEST("a value that changes in the middle of a replacing is not replaced") {
+  struct worker w;
+  int n, over = 0;
+  memset(&w, 0, sizeof w);
+  for (n = 1; !over; STEP_NEXT(n)) {
+    pid_t pid;
+    int mine;
+    w.c = cell(0);
+    w.guard = cell(0);
+    pid = step_to(replace_one, &w, n, &over);
+    mine = sk_cell_replace(w.c, 0, 2);
+    CHECK(step_end(pid) == 0);
+    CHECK(mine + sk_cell_load(w.guard) == 1);
+    CHECK(sk_cell_load(w.c) == (mine ? 2 : 1));
+  }
 }
 
 static void publish_notes (void *arg) {

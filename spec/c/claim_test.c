@@ -234,6 +234,33 @@ CLEAN_TEST("of a reader killed after any instruction it is known what it had") {
   lane_close(&f);
 }
 
+struct take_call { void *data; int64_t *taken; };
+
+static void take_one (void *arg) {
+  struct take_call *call = arg;
+  *call->taken = sk_claim_take(call->data);
+}
+
+CLEAN_TEST("a writer may take all back in the middle of a taking") {
+  struct fixture f = lane_open(RING, 0);
+  int64_t *taken = shared_memory(sizeof *taken);
+  int n, over = 0;
+  for (n = 1; !over; STEP_NEXT(n)) {
+    uint64_t pos = publish(f.l, 5);
+    struct take_call call = { next_data(f.l), taken };
+    uint32_t from = 99, back;
+    pid_t pid = step_to(take_one, &call, n, &over);
+    back = sk_claim_revoke(f.l, pos, 0, &from);
+    CHECK(step_end(pid) == 0);
+    CHECK(back + from == 5);
+    CHECK(*taken == (from == 1 ? 0 : -1));
+    check_state(f.l, pos, from, from);
+    sk_lane_release(f.l);
+  }
+  munmap(taken, sizeof *taken);
+  lane_close(&f);
+}
+
 struct revoke_call { sk_lane *l; uint64_t pos; };
 
 static void take_back_some (void *arg) {

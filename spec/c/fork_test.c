@@ -126,6 +126,14 @@ static void check_refused (event *ran, int err) {
   CHECK(atomic_load(ran) == 0);
 }
 
+static event *begun;
+
+/* In the parent: if there is a child at all, let it run now. */
+static void let_child_run (void) {
+  int i;
+  for (i = 0; i < 100 && begun && !atomic_load(begun); i++) rest_ms(1);
+}
+
 static void fork_without_descriptors (void *arg) {
   int next;
   note_descriptors();
@@ -133,7 +141,10 @@ static void fork_without_descriptors (void *arg) {
   next = dup(2);
   close(next);
   limit(RLIMIT_NOFILE, (rlim_t)next);
+  CHECK(!pthread_atfork(NULL, let_child_run, NULL));
+  begun = arg;
   check_refused(arg, EMFILE);
+  begun = NULL;
   limit(RLIMIT_NOFILE, MOST);
   check_new_descriptors(0);
   run(nothing, NULL);
@@ -268,20 +279,16 @@ static void fork_and_exit (void *arg) {
   (void)arg;
   if (pid == 0) sk_process_exit(99);
   CHECK(WEXITSTATUS(ended(pid)) == 99);
-}
-
-static void ask_child_reaped_by_host (void *arg) {
-  sk_process *p = start(arg ? fork_and_exit : nothing, NULL);
-  sk_exit st = { 0, 0 };
-  CHECK(waitpid(sk_process_pid(p), NULL, 0) > 0);
-  CHECK(sk_process_poll(p, &st) == 0);
-  CHECK(st.code == 0);
-  sk_process_free(p);
+  _exit(0);  /* tells nothing itself */
 }
 
 CLEAN_TEST("what a child forks by other means does not speak for it") {
-  ask_child_reaped_by_host(NULL);
-  ask_child_reaped_by_host(&handled);
+  sk_process *p = start(fork_and_exit, NULL);
+  sk_exit st = { 0, 0 };
+  CHECK(waitpid(sk_process_pid(p), NULL, 0) > 0);
+  CHECK(sk_process_poll(p, &st) == 0);
+  CHECK(st.code == -1);
+  sk_process_free(p);
 }
 
 /* ---- generations ---- */
@@ -332,6 +339,36 @@ static void allocate_and_print (void *arg) {
   CHECK(sk_segment_create("thread", 1 << 20, &s) == 0);
   CHECK(sk_cell_create(s, 1, &c) == 0);
   sk_segment_close(s);
+}
+
+static void *read_input (void *told) {
+  tell(told);
+  getchar();
+  return NULL;
+}
+
+/* A thread of the host waits for input, as a prompt does. */
+static void fork_beside_reader (void *arg) {
+  event told = 0;
+  pthread_t thread;
+  int pipes[2];
+  (void)arg;
+  CHECK(!pipe(pipes) && dup2(pipes[0], 0) == 0);
+  CHECK(!pthread_create(&thread, NULL, read_input, &told));
+  CHECK(await(&told, 1));
+  rest_ms(20);  /* to be in the midst of reading; it must do if not */
+  run(nothing, NULL);
+  close(pipes[1]);
+  pthread_join(thread, NULL);
+}
+
+CLEAN_TEST("a thread that reads standard input does not hold up a fork") {
+  pid_t pid = child(fork_beside_reader, NULL);
+  int64_t until = now_ns() + LONG / 4;
+  int status = -1;
+  while (waitpid(pid, &status, WNOHANG) == 0 && now_ns() < until) rest_ms(1);
+  if (status) killed(pid);
+  CHECK(status == 0);
 }
 
 CLEAN_TEST("a child of a host with busy threads finds every lock open") {

@@ -3,6 +3,7 @@
 */
 #include "lane.h"
 #include "bell.h"
+#include "step.h"
 
 static struct fixture f;
 
@@ -120,6 +121,25 @@ WAIT_TEST("who waits lazily sleeps through what is for the eager") {
   tell(gate);
   CHECK(ended(pid) == 0);
   munmap(gate, 2 * sizeof *gate);
+}
+
+static void wait_quietly (void *arg) {
+  sk_wait w = for_message();
+  (void)arg;
+  CHECK(sk_wait_any(&w, SK_EAGER, 0, SECOND) == 0);
+}
+
+WAIT_TEST("a message at any moment before the sleep is not slept over") {
+  int n, over, asleep = 0;
+  (void)pollable;
+  for (n = 1; !asleep; STEP_NEXT(n)) {
+    pid_t pid = step_to(wait_quietly, NULL, n, &over);
+    asleep = !is_awake();
+    CHECK(put(f.l, 1, 8));
+    sk_lane_ring(f.l, SK_EAGER);
+    CHECK(step_end(pid) == 0);
+    sk_lane_reset(f.l);
+  }
 }
 
 CLEAN_TEST("a message in any of many lanes ends a wait") {

@@ -122,6 +122,19 @@ static void set_ended (sk_process *p, sk_exit st) {
 
 /* ---- fork ---- */
 
+/* Empty the output buffers, so that nobody else writes the same again. A
+** thread that reads standard input may hold its lock for long, and flushing
+** all waits for every lock: then only the usual two. */
+static void flush_output (void) {
+  if (ftrylockfile(stdin)) {
+    fflush(stdout);
+    fflush(stderr);
+    return;
+  }
+  fflush(NULL);
+  funlockfile(stdin);
+}
+
 /* A host's handlers mean nothing in the child; those for faults may be a
 ** sanitizer's or a crash reporter's and stay. */
 static void reset_signals (void) {
@@ -170,7 +183,7 @@ static int fork_watched (sk_process *p) {
   int by_main = os_is_main_thread(), spare, rc, err;
   /* a place for its descriptor, so that there is no child without one */
   if ((rc = os_event_create(&spare))) return rc;
-  fflush(NULL);
+  flush_output();
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
   p->pid = fork();
@@ -209,7 +222,7 @@ int sk_process_fork (sk_process **out) {
 }
 
 void sk_process_exit (int code) {
-  fflush(NULL);
+  flush_output();
   /* a process that the child forked by other means has no say here */
   if (own_pid == getpid())
     atomic_store(&own_word->told, TOLD + (uint32_t)(code & 0xff));
