@@ -13,6 +13,12 @@ else
   LIBFLAG = -shared
 endif
 
+# What the core holds is the process's, not one Lua state's: a state that
+# closes must not unload it.
+ifneq ($(UNAME),Darwin)
+  STAY := -Wl,-z,nodelete
+endif
+
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla
 BASE_FLAGS := -std=gnu11 -fPIC -fvisibility=hidden -pthread \
   $(WARNINGS) $(WERROR) $(SANITIZE)
@@ -86,8 +92,8 @@ $(BUILD)/$(1)/o/%.o: src/lua/%.c $(BUILD)/flags
 
 $(BUILD)/$(1)/suitkaise/core.so: $$(call lua_objects,$(1)) $$(CORE_OBJECTS)
 	@mkdir -p $$(@D)
-	$$(SHOW)$$(CC) $$(LIBFLAG) -pthread $$(SANITIZE) $$(CFLAGS) $$(LDFLAGS) \
-	  -o $$@ $$^ $$(LIBS)
+	$$(SHOW)$$(CC) $$(LIBFLAG) $$(STAY) -pthread $$(SANITIZE) $$(CFLAGS) \
+	  $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach l,$(LUAS) rock,$(eval $(call lua_rules,$(l))))
 
