@@ -202,6 +202,31 @@ describe("Pool under faults", function()
     assert.is_true(core.now() - started < 3)
   end)
 
+  -- Found by the storm: taking in one call's results gave the space of
+  -- another call's unread result back to the worker, which wrote over it.
+  it("keeps a result whole that waits behind another call's", function()
+    pool = sk.Pool{ workers = 1, chunk = 3 }
+    local pid = pool.crew[1].pid
+    local function words(x)
+      local t = {}
+      for i = 1, 11500 do t[i] = "word" .. x .. i end -- about 125 KB
+      return t
+    end
+    for _ = 1, 20 do
+      local third = sk.Flag(false)
+      local small = pool:imap(function(x) return x end, { 1 })
+      local large = pool:imap(function(x)
+        if x == 3 then third:set() end
+        return words(x)
+      end, numbers(3))
+      assert.is_true(third:wait(20))
+      -- two large results fill its lane: it waits for room for the third
+      helper.wait_until(function() return state_of(pid) == "S" end)
+      assert.equal(1, (small()))
+      for x = 1, 3 do assert.same(words(x), (large())) end
+    end
+  end)
+
   it("closes although a worker is stopped", function()
     pool = sk.Pool{ workers = 2 }
     local pid = pool:map(core.getpid, { 1 })[1]

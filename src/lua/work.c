@@ -240,7 +240,8 @@ static int link_collect (lua_State *L) {
   lua_pushcfunction(L, collect_results);
   for (i = 1; i <= 5; i++) lua_pushvalue(L, i);
   if (!lua_pcall(L, 5, 0, 0)) {
-    if (k->done) sk_lane_release(k->in);
+    /* what was looked at and left is still to be read */
+    if (k->done && !k->has_current) sk_lane_release(k->in);
     lua_pushinteger(L, (lua_Integer)k->done);
     return 1;
   }
