@@ -414,6 +414,39 @@ CELL_TEST("a waiter that was killed costs nobody a wake-up") {
   munmap(events, 2 * sizeof *events);
 }
 
+#define NAP (10 * MS)
+
+struct nap { sk_cell *c; int *rc; };
+
+static void nap (void *arg) {
+  struct nap *n = arg;
+  *n->rc = sk_cell_wait(n->c, 1, NAP);
+}
+
+/* Is it over or asleep? A step in which it sleeps takes that long. */
+static int step_until_asleep (pid_t pid, int n) {
+  while (n-- > 0) {
+    int64_t begun = now_ns();
+    if (!step_on(pid) || now_ns() - begun > NAP / 2) return 1;
+  }
+  return 0;
+}
+
+CELL_TEST("a change at any moment before the sleep is not slept over") {
+  int *rc = shared_memory(sizeof *rc), n, asleep = 0;
+  struct nap call = { cell(1), rc };
+  for (n = 1; !asleep; STEP_NEXT(n)) {
+    pid_t pid = step_begin(nap, &call);
+    asleep = step_until_asleep(pid, n);
+    sk_cell_exchange(call.c, 2);
+    sk_cell_wake(call.c);
+    CHECK(step_end(pid) == 0);
+    CHECK(*rc == 0 || asleep);
+    sk_cell_exchange(call.c, 1);
+  }
+  munmap(rc, sizeof *rc);
+}
+
 static void ignore_signal (int signal) {
   (void)signal;
 }
