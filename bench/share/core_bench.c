@@ -32,7 +32,8 @@ static sk_path path_to (void *space, const char *name, int64_t number) {
 
 static void set (const sk_path *path, const sk_item *item) {
   uint64_t space[64];
-  sk_command cmd = { SK_SET, *path, space, sk_item_put(space, item) };
+  sk_command cmd = { .kind = SK_SET, .path = *path,
+                     .payload = space, .len = sk_item_put(space, item) };
   must(sk_port_send(port, &cmd, NULL, SK_FOR_EVER));
 }
 
@@ -73,7 +74,7 @@ static void reading (void) {
   int64_t at, i, fresh = 0;
   at = sk_now_ns();
   for (i = 0; i < ROUNDS; i++)
-    must(sk_port_get(port, &path, SK_FOR_EVER, &item, &seen));
+    must(sk_port_get(port, &path, 0, SK_FOR_EVER, &item, &seen));
   report("read by path", sk_now_ns() - at, ROUNDS);
   at = sk_now_ns();
   for (i = 0; i < ROUNDS * 10; i++) fresh += sk_share_fresh(share, &seen);
@@ -96,7 +97,7 @@ static void across (void) {
   at = sk_now_ns();
   for (i = 0; i < ROUNDS / 10; i++) {
     set(&path, &item);
-    must(sk_port_get(port, &path, SK_FOR_EVER, &got, NULL));
+    must(sk_port_get(port, &path, 0, SK_FOR_EVER, &got, NULL));
   }
   report("set and read back across processes", sk_now_ns() - at,
          ROUNDS / 10);

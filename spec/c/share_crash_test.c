@@ -165,7 +165,7 @@ static void check_values (sk_port *p) {
   int came = atomic_load(&copy->lanes[0].pub) != expect.pub;
   int rc;
   CHECK(get_int_by(p, "n") == expect.n + (expect.adds && came));
-  rc = sk_port_get(p, at("big"), LONG, &item, NULL);
+  rc = sk_port_get(p, at("big"), 0, LONG, &item, NULL);
   if (expect.big) {
     CHECK(rc == SKE_ABSENT || rc == 0);
     CHECK(!expect.finished || rc == 0);
@@ -174,10 +174,10 @@ static void check_values (sk_port *p) {
   if (rc == 0)
     CHECK(item.len == sizeof big && !memcmp(item.data, big, sizeof big));
   if (!expect.batch) return;
-  CHECK(sk_port_get(p, at("gone"), LONG, &item, NULL) == SKE_ABSENT);
+  CHECK(sk_port_get(p, at("gone"), 0, LONG, &item, NULL) == SKE_ABSENT);
   CHECK(get_int_by(p, "o.0") == 0 && get_int_by(p, "o.7") == 7);
   CHECK(get_int_by(p, "t.7") == 49 && get_int_by(p, "t.11") == 121);
-  CHECK(sk_port_get(p, at("o"), LONG, &item, NULL) == 0);
+  CHECK(sk_port_get(p, at("o"), 0, LONG, &item, NULL) == 0);
   CHECK(item.len == (uint32_t)keys);
 }
 
@@ -190,7 +190,7 @@ static void check_reader (void) {
   n = get_int_by(p, "n");
   CHECK(n == NOTHING + SKE_STOPPED ||
         (n >= expect.n - 2 && n <= expect.n + expect.adds));
-  if (!sk_port_get(p, at("big"), 0, &item, NULL))
+  if (!sk_port_get(p, at("big"), 0, 0, &item, NULL))
     CHECK(item.len == sizeof big && !memcmp(item.data, big, sizeof big));
   sk_port_close(p);
 }
@@ -285,7 +285,8 @@ static void send_to_full (void *arg) {
   int64_t one = 1;
   sk_item item = { SK_INT, 8, &one };
   uint64_t space[2];
-  sk_command cmd = { SK_ADD, *at("n"), space, sk_item_put(space, &item) };
+  sk_command cmd = { .kind = SK_ADD, .path = *at("n"),
+                     .payload = space, .len = sk_item_put(space, &item) };
   sk_receipt r;
   (void)arg;
   CHECK(sk_port_send(victim, &cmd, &r, 0) == SKE_TIMEOUT);
@@ -346,8 +347,8 @@ static void fill_lane (void *arg) {
 /* A command of each kind, in two lanes. */
 static void queue_all (void *arg) {
   sk_port *p, *q;
-  sk_command call = { MANY_OPS, *at("o"), NULL, 0 };
-  sk_command drop = { SK_DELETE, *at("gone"), NULL, 0 };
+  sk_command call = { .kind = MANY_OPS, .path = *at("o") };
+  sk_command drop = { .kind = SK_DELETE, .path = *at("gone") };
   int64_t i;
   (void)arg;
   CHECK(sk_port_open(live, &p) == 0);

@@ -42,7 +42,8 @@ static inline int put_item (sk_port *p, const char *path, uint32_t kind,
                             const sk_item *item, sk_receipt *r) {
   size_t n = sk_item_size(item);
   void *bytes = malloc(n + 8);
-  sk_command cmd = { kind, *at(path), bytes, sk_item_put(bytes, item) };
+  sk_command cmd = { .kind = kind, .path = *at(path),
+                     .payload = bytes, .len = sk_item_put(bytes, item) };
   int rc = sk_port_send(p, &cmd, r, LONG);
   free(bytes);
   return rc;
@@ -68,7 +69,8 @@ static inline int put_table (const char *path) {
 }
 
 static inline int order (const char *path, uint32_t kind) {
-  sk_command cmd = { kind, *at(path), NULL, 0 };
+  sk_command cmd = { .kind = kind, .path = *at(path),
+                     .payload = NULL, .len = 0 };
   return sk_port_send(port, &cmd, NULL, LONG);
 }
 
@@ -79,7 +81,8 @@ static inline int ask_item (const char *path, uint32_t kind,
   int rc;
   if (item) rc = put_item(port, path, kind, item, &r);
   else {
-    sk_command cmd = { kind, *at(path), NULL, 0 };
+    sk_command cmd = { .kind = kind, .path = *at(path),
+                       .payload = NULL, .len = 0 };
     rc = sk_port_send(port, &cmd, &r, LONG);
   }
   if (rc) return rc;
@@ -101,7 +104,7 @@ enum { NOTHING = -1000 };  /* no number: absent or something else */
 static inline int64_t get_int_by (sk_port *p, const char *path) {
   sk_item item;
   int64_t v;
-  int rc = sk_port_get(p, at(path), LONG, &item, NULL);
+  int rc = sk_port_get(p, at(path), 0, LONG, &item, NULL);
   if (rc || item.kind != SK_INT) return NOTHING + rc;
   memcpy(&v, item.data, sizeof v);
   return v;
@@ -113,20 +116,20 @@ static inline int64_t get_int (const char *path) {
 
 static inline int is_text (const char *path, const char *text) {
   sk_item item;
-  int rc = sk_port_get(port, at(path), LONG, &item, NULL);
+  int rc = sk_port_get(port, at(path), 0, LONG, &item, NULL);
   return !rc && item.kind == TEXT && item.len == strlen(text) &&
          !memcmp(item.data, text, item.len);
 }
 
 static inline int get_rc (const char *path) {
   sk_item item;
-  return sk_port_get(port, at(path), LONG, &item, NULL);
+  return sk_port_get(port, at(path), 0, LONG, &item, NULL);
 }
 
 /* Entries of a table, or an error. */
 static inline int64_t size_of (const char *path) {
   sk_item item;
-  int rc = sk_port_get(port, at(path), LONG, &item, NULL);
+  int rc = sk_port_get(port, at(path), 0, LONG, &item, NULL);
   if (rc) return rc;
   return item.kind == SK_TABLE ? (int64_t)item.len : NOTHING;
 }

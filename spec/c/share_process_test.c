@@ -200,7 +200,7 @@ PROCESS_TEST("a coordinator that cannot live is given up, and said to be") {
   atomic_store(&share->store->journal.state, 1);
   share->store->journal.n = OPS + 1;  /* nobody could have written that */
   CHECK(sk_share_start(share) == 0);
-  CHECK(sk_port_get(port, at("a"), LONG, &item, NULL) == SKE_DOWN);
+  CHECK(sk_port_get(port, at("a"), 0, LONG, &item, NULL) == SKE_DOWN);
   CHECK(get_int("n") == 0);
   CHECK(put_int("a", 2) == SKE_DOWN);
   for (i = 0; sk_share_pid(share) && i < 1000; i++) rest_ms(1);
@@ -230,7 +230,7 @@ PROCESS_TEST("a reader of a stopped coordinator waits no longer than it says") {
   pid_t pid = serving();
   kill(pid, SIGSTOP);
   CHECK(put_int("a", 1) == 0);
-  CHECK(sk_port_get(port, at("a"), 50 * MS, &item, NULL) == SKE_TIMEOUT);
+  CHECK(sk_port_get(port, at("a"), 0, 50 * MS, &item, NULL) == SKE_TIMEOUT);
   kill(pid, SIGCONT);
   CHECK(get_int("a") == 1);
 }

@@ -48,7 +48,7 @@ SHARE_TEST("values of any length come back as they were") {
       coordinator = NULL;
       REQUIRE(sk_share_start(share) == 0);
       CHECK(put_bytes("a", data + k, sizes[i]) == 0);
-      CHECK(sk_port_get(port, at("a"), LONG, &item, NULL) == 0);
+      CHECK(sk_port_get(port, at("a"), 0, LONG, &item, NULL) == 0);
       CHECK(item.len == sizes[i] && !memcmp(item.data, data + k, sizes[i]));
       CHECK(sk_share_stop(share, LONG) == 0);
       serve();
@@ -88,7 +88,8 @@ static size_t sample (uint8_t *to) {
 
 SHARE_TEST("a whole tree arrives with one command and replaces all of one") {
   uint64_t space[64];
-  sk_command cmd = { SK_SET, *at("c"), space, sample((uint8_t *)space) };
+  sk_command cmd = { .kind = SK_SET, .path = *at("c"),
+                     .payload = space, .len = sample((uint8_t *)space) };
   CHECK(put_table("c") == 0 && put_int("c.old", 1) == 0);
   CHECK(sk_port_send(port, &cmd, NULL, LONG) == 0);
   apply();
@@ -148,7 +149,7 @@ SHARE_TEST("a table grows to any size and lists all that it holds") {
     snprintf(path, sizeof path, "t.%d", i);
     CHECK(get_int(path) == i * 3);
   }
-  CHECK(sk_port_list(port, at("t"), LONG, &data, &len, &pairs) == 0);
+  CHECK(sk_port_list(port, at("t"), LONG, &data, &len, &pairs, NULL) == 0);
   CHECK(pairs == N);
   for (p = data, k = 0; k < pairs; k++) {
     sk_item key, value;
@@ -197,7 +198,7 @@ static int64_t error_count (void) {
   sk_path root = { NULL, 0, 0, SK_ERRORS_ROOT };
   sk_item item;
   CHECK(sk_port_flush(port, LONG) == 0);
-  CHECK(sk_port_get(port, &root, LONG, &item, NULL) == 0);
+  CHECK(sk_port_get(port, &root, 0, LONG, &item, NULL) == 0);
   return item.len;
 }
 
@@ -216,7 +217,7 @@ SHARE_TEST("a malformed command is refused by the sender") {
   static const uint32_t zero[4];
   sk_path bad = { zero, 4, 1, 0 };
   sk_path foreign = { NULL, 0, 0, 7 };
-  sk_command cmd = { SK_SET, bad, NULL, 0 };
+  sk_command cmd = { .kind = SK_SET, .path = bad };
   CHECK(sk_port_send(port, &cmd, NULL, LONG) == SKE_INVAL);
   cmd.path = foreign;
   CHECK(sk_port_send(port, &cmd, NULL, LONG) == SKE_INVAL);
@@ -227,7 +228,8 @@ SHARE_TEST("a malformed command is refused by the sender") {
 
 SHARE_TEST("a malformed value is refused by the coordinator") {
   static const uint32_t bad[] = { SK_TABLE, 1000000000 };
-  sk_command cmd = { SK_SET, *at("a"), bad, sizeof bad };
+  sk_command cmd = { .kind = SK_SET, .path = *at("a"),
+                     .payload = bad, .len = sizeof bad };
   sk_receipt r;
   sk_answer a;
   CHECK(sk_port_send(port, &cmd, &r, LONG) == 0);
@@ -238,7 +240,7 @@ SHARE_TEST("a malformed value is refused by the coordinator") {
 }
 
 SHARE_TEST("64 answers may be outstanding, not one more") {
-  sk_command cmd = { SK_SYNC, { NULL, 0, 0, 0 }, NULL, 0 };
+  sk_command cmd = { .kind = SK_SYNC, .path.depth = 0 };
   sk_receipt r[65];
   sk_answer a;
   int i, round;
@@ -260,7 +262,7 @@ SHARE_TEST("fresh says so until a write is queued, and again after a look") {
   sk_item item;
   CHECK(put_int("a", 1) == 0 && put_int("b", 1) == 0);
   apply();
-  CHECK(sk_port_get(port, at("a"), LONG, &item, &seen) == 0);
+  CHECK(sk_port_get(port, at("a"), 0, LONG, &item, &seen) == 0);
   CHECK(sk_share_fresh(share, &seen));
   CHECK(put_int("b", 2) == 0);
   CHECK(!sk_share_fresh(share, &seen));
@@ -278,7 +280,7 @@ SHARE_TEST("an entry seen in a table that was replaced is not fresh") {
   for (i = 0; i < 20; i++) {
     CHECK(put_table("t") == 0 && put_int("t.a", 1) == 0);
     apply();
-    CHECK(sk_port_get(port, at("t.a"), LONG, &item, &seen) == 0);
+    CHECK(sk_port_get(port, at("t.a"), 0, LONG, &item, &seen) == 0);
     CHECK(put_table("t") == 0);
     if (i % 2) CHECK(put_int("t.a", 1) == 0);
     apply();
@@ -291,18 +293,18 @@ SHARE_TEST("a read waits for what it depends on, and only for that") {
   CHECK(put_table("t") == 0 && put_int("t.a", 1) == 0 && put_int("b", 1) == 0);
   apply();
   CHECK(put_int("t.a", 2) == 0);
-  CHECK(sk_port_get(port, at("b"), 0, &item, NULL) == 0);
-  CHECK(sk_port_get(port, at("t"), 0, &item, NULL) == 0);
-  CHECK(sk_port_get(port, at("t.a"), 0, &item, NULL) == SKE_TIMEOUT);
+  CHECK(sk_port_get(port, at("b"), 0, 0, &item, NULL) == 0);
+  CHECK(sk_port_get(port, at("t"), 0, 0, &item, NULL) == 0);
+  CHECK(sk_port_get(port, at("t.a"), 0, 0, &item, NULL) == SKE_TIMEOUT);
   apply();
   CHECK(put_int("t", 2) == 0);
-  CHECK(sk_port_get(port, at("b"), 0, &item, NULL) == 0);
-  CHECK(sk_port_get(port, at("t.a"), 0, &item, NULL) == SKE_TIMEOUT);
+  CHECK(sk_port_get(port, at("b"), 0, 0, &item, NULL) == 0);
+  CHECK(sk_port_get(port, at("t.a"), 0, 0, &item, NULL) == SKE_TIMEOUT);
   apply();
   CHECK(order("", SK_CLEAR) == 0);
-  CHECK(sk_port_get(port, at("b"), 0, &item, NULL) == SKE_TIMEOUT);
+  CHECK(sk_port_get(port, at("b"), 0, 0, &item, NULL) == SKE_TIMEOUT);
   apply();
-  CHECK(sk_port_get(port, at("b"), 0, &item, NULL) == SKE_ABSENT);
+  CHECK(sk_port_get(port, at("b"), 0, 0, &item, NULL) == SKE_ABSENT);
 }
 
 SHARE_TEST("a stopped share answers what does not depend on the queue") {
@@ -315,7 +317,7 @@ SHARE_TEST("a stopped share answers what does not depend on the queue") {
   CHECK(sk_share_stop(share, LONG) == 0);
   CHECK(get_int("a") == 1);
   CHECK(put_int("a", 2) == 0);
-  CHECK(sk_port_get(port, at("a"), LONG, &item, NULL) == SKE_STOPPED);
+  CHECK(sk_port_get(port, at("a"), 0, LONG, &item, NULL) == SKE_STOPPED);
   CHECK(sk_share_start(share) == 0);
   CHECK(get_int("a") == 2);
 }
@@ -395,7 +397,8 @@ CALL_TEST("all that a handler changed is there, or nothing") {
 
 CALL_TEST("a handler's answer comes back, of any length") {
   char *text = malloc(50000);
-  sk_command cmd = { ANSWER, *at("o"), text, 50000 };
+  sk_command cmd = { .kind = ANSWER, .path = *at("o"),
+                     .payload = text, .len = 50000 };
   sk_receipt r;
   sk_answer a;
   memset(text, 'x', 50000);
@@ -421,7 +424,7 @@ CALL_TEST("what a failed call said is kept when nobody waits") {
   sk_item item;
   CHECK(order("o", HALF) == 0);
   apply();
-  CHECK(sk_port_list(port, &root, LONG, &data, &len, &n) == 0 && n == 1);
+  CHECK(sk_port_list(port, &root, LONG, &data, &len, &n, NULL) == 0 && n == 1);
   p = data;
   p += sk_item_get(p, len, &item);
   sk_item_get(p, len, &item);
@@ -447,7 +450,7 @@ CLEAN_TEST("a full share says so to the write that does not fit") {
   for (i = 0; i < n - 1; i++) {
     sk_item item;
     snprintf(path, sizeof path, "k%d", i);
-    CHECK(sk_port_get(port, at(path), LONG, &item, NULL) == 0);
+    CHECK(sk_port_get(port, at(path), 0, LONG, &item, NULL) == 0);
     CHECK(item.len == EACH && *(const char *)item.data == i);
   }
   CHECK(order("k0", SK_DELETE) == 0);

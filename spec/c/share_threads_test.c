@@ -67,11 +67,11 @@ static void only_read (void *arg) {
     now = get_int_by(own, "n");
     CHECK(now >= last);
     last = now;
-    CHECK(sk_port_get(own, at("text"), LONG, &item, NULL) == 0);
+    CHECK(sk_port_get(own, at("text"), 0, LONG, &item, NULL) == 0);
     CHECK(is_whole(&item));
-    CHECK(sk_port_get(own, at("large"), LONG, &item, NULL) == 0);
+    CHECK(sk_port_get(own, at("large"), 0, LONG, &item, NULL) == 0);
     CHECK(is_whole(&item));
-    CHECK(sk_port_list(own, at("own"), LONG, &data, &len, &pairs) == 0);
+    CHECK(sk_port_list(own, at("own"), LONG, &data, &len, &pairs, NULL) == 0);
     CHECK(pairs <= WRITERS);
   }
   sk_port_close(own);
@@ -89,7 +89,7 @@ static void move_things (void *arg) {
   while (!atomic_load(&stop)) {
     CHECK(put_item(own, "moving", SK_SET, &empty, NULL) == 0);
     CHECK(put_item(own, "moving.a", SK_SET, &number, NULL) == 0);
-    CHECK(sk_port_get(own, at("moving.a"), LONG, &item, NULL) == 0);
+    CHECK(sk_port_get(own, at("moving.a"), 0, LONG, &item, NULL) == 0);
     large.len = LARGE_LEAST + random_next(&seed) % LARGE_SPREAD;
     memset((void *)(uintptr_t)large.data, (int)(large.len % 251), large.len);
     CHECK(put_item(own, "large", SK_SET, &large, NULL) == 0);

@@ -94,7 +94,7 @@ static void work (void *arg) {
   int64_t one = 1;
   sk_item item = { SK_INT, 8, &one }, table = { SK_TABLE, 0, NULL };
   sk_item big = { TEXT, sizeof text, text };
-  sk_command call = { MANY_OPS, *at("o"), NULL, 0 };
+  sk_command call = { .kind = MANY_OPS, .path = *at("o") };
   sk_receipt r;
   (void)arg;
   CHECK(sk_port_open(share, &p) == 0);
@@ -131,7 +131,7 @@ static void check_outcome (void) {
   rc = get_rc("big");
   if (acked >= 2) CHECK(rc == 0 && size_of("o") == KEYS);
   CHECK(get_rc("o.0") == SKE_ABSENT || size_of("o") == KEYS);
-  rc = sk_port_get(port, at("big"), 0, &item, NULL);
+  rc = sk_port_get(port, at("big"), 0, 0, &item, NULL);
   if (!rc) CHECK(item.len == sizeof text);
 }
 

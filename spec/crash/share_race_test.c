@@ -63,7 +63,7 @@ static int is_whole (const sk_item *item) {
 static void read_large (void *arg) {
   sk_item item;
   (void)arg;
-  CHECK(sk_port_get(other, at("large"), LONG, &item, NULL) == 0);
+  CHECK(sk_port_get(other, at("large"), 0, LONG, &item, NULL) == 0);
   CHECK(is_whole(&item));
 }
 

@@ -41,6 +41,7 @@ static void take_options (sk_share *s, const sk_share_options *o) {
   s->lane_bytes = page_up(s->lane_bytes);
   s->call_limit_ns = o->call_limit_ns;
   s->handler = o->handler;
+  s->dropped = o->dropped;
   s->arg = o->arg;
 }
 

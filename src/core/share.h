@@ -164,6 +164,7 @@ struct sk_share {
   uint32_t max_lanes;
   int64_t call_limit_ns;
   sk_handler *handler;
+  sk_dropped *dropped;
   void *arg;
   uint64_t creator;         /* generation */
   int cpus;
@@ -188,6 +189,7 @@ struct sk_port {
   uint64_t held;            /* bit k: reply k has a receipt */
   uint64_t reply_end[REPLIES];
   uint64_t *wants;          /* per lane: what a read waits for */
+  uint32_t n_wants;         /* lanes that were looked at */
   uint8_t *buffer;
   size_t room;
 };
@@ -195,12 +197,22 @@ struct sk_port {
 /* share_item.c */
 uint64_t share_hash_root (uint32_t root);
 uint64_t share_hash (uint64_t parent, const sk_item *key);
+/* The hash of a valid path; *parent: of the table that it is in. */
+uint64_t share_hash_path (const sk_path *path, uint64_t *parent);
 /* Does `n` bytes hold exactly one value, nothing deeper than DEPTH? */
 int share_item_valid (const void *at, size_t n);
 int share_path_valid (const sk_path *path);
 
-static inline uint32_t share_mark (uint64_t hash) {
-  return (uint32_t)(hash % MARKS);
+static inline int is_table (uint32_t kind) {
+  return kind == SK_TABLE || kind == SK_OBJECT;
+}
+
+/* What a mark is of. INSIDE and CHILD are of a table's own path: a call may
+** have changed anything in it, or one entry was changed. */
+enum mark_of { MARK_SELF, MARK_INSIDE, MARK_CHILD };
+
+static inline uint8_t share_mark (uint64_t hash, enum mark_of of) {
+  return (uint8_t)((hash ^ hash >> 32 ^ of * 0x55u) % MARKS);
 }
 
 /* share_lane.c: a lane for the calling process, if it has none. */

@@ -64,8 +64,10 @@ static int delete (sk_change *c, const sk_path *path) {
 
 static int clear (sk_change *c, const sk_path *path) {
   struct view v = { c->s, c, 0 };
+  struct place p;
   uint64_t table;
-  int rc = view_table(&v, path, &table);
+  int rc = view_place(&v, path, &p, &table);
+  if (!rc && p.unit) rc = SKE_TYPE;  /* an object is replaced, not emptied */
   return rc ? rc : share_tree_clear(c, table);
 }
 
@@ -83,7 +85,7 @@ static int look (sk_change *c, const sk_path *path, sk_item *out) {
   out->kind = b.kind;
   out->len = b.len;
   out->data = c->s->base + off + sizeof b;
-  if (b.kind == SK_TABLE)
+  if (is_table(b.kind))
     out->len = (uint32_t)view_word(&v, off + offsetof(struct table, count));
   return v.bad ? SKE_CORRUPT : 0;
 }
@@ -119,17 +121,18 @@ static int read_value (sk_change *c, const sk_path *path) {
   uint64_t count;
   int rc = look(c, path, &item);
   if (rc) return rc;
-  if (item.kind != SK_TABLE) return sk_change_answer(c, &item);
+  if (!is_table(item.kind)) return sk_change_answer(c, &item);
   count = item.len;
-  return answer_bytes(c, SK_TABLE, &count, sizeof count);
+  return answer_bytes(c, item.kind, &count, sizeof count);
 }
 
 static int list (sk_change *c, const sk_path *path) {
   struct view v = { c->s, c, 0 };
   struct bytes *b = &c->answer_bytes;
+  struct place p;
   uint64_t table, count;
   uint32_t n;
-  int rc = view_table(&v, path, &table);
+  int rc = view_place(&v, path, &p, &table);
   b->len = 0;
   if (!rc) rc = bytes_need(b, sizeof count);
   b->len = sizeof count;
@@ -157,6 +160,30 @@ static int allowed (const sk_change *c, const sk_path *path) {
 
 int sk_change_get (sk_change *c, const sk_path *path, sk_item *out) {
   return share_path_valid(path) ? look(c, path, out) : SKE_INVAL;
+}
+
+int sk_change_list (sk_change *c, const sk_path *path, const void **data,
+                    size_t *len, uint32_t *pairs) {
+  struct view v = { c->s, c, 0 };
+  struct bytes *b = &c->list_bytes;
+  struct place p;
+  uint64_t table;
+  int rc = SKE_INVAL;
+  if (share_path_valid(path)) rc = view_place(&v, path, &p, &table);
+  b->len = 0;
+  if (!rc) rc = view_list(&v, table, b, pairs);
+  if (v.bad) return SKE_CORRUPT;
+  if (rc) return rc;
+  *data = b->data;
+  *len = b->len;
+  return 0;
+}
+
+uint64_t sk_change_version (sk_change *c, const sk_path *path) {
+  struct view v = { c->s, c, 0 };
+  struct place p;
+  if (!share_path_valid(path) || view_find(&v, path, &p)) return 0;
+  return slot_off(p.word) ? p.word : 0;
 }
 
 int sk_change_set (sk_change *c, const sk_path *path, const void *value,
@@ -305,7 +332,9 @@ static int run (sk_coordinator *c, const struct busy_lane *b) {
   if ((rc = find_body(c, b, &data, &n))) return rc;
   if (r->kind == PART) return take_part(c, b->lane, data, n);
   if (r->path_len > n) return SKE_CORRUPT;
+  memset(&cmd, 0, sizeof cmd);
   cmd.kind = r->kind;
+  cmd.is_answered = (r->flags & WANTS_REPLY) != 0;
   cmd.path.data = data;
   cmd.path.len = r->path_len;
   cmd.path.depth = r->depth;
@@ -426,6 +455,7 @@ int share_apply (sk_coordinator *c, const struct busy_lane *b) {
   failed = run(c, b);
   if (!failed && !(failed = finish(c, b, 0, 1))) return 0;
   share_change_drop(g);
+  if (b->head.kind >= SK_CALL && c->s->dropped) c->s->dropped(c->s->arg);
   if (!finish(c, b, failed, 1)) return 0;
   share_change_drop(g);
   g->answer.kind = 0;

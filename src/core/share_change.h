@@ -25,6 +25,7 @@ struct sk_change {
   sk_item answer;        /* kind 0: none */
   uint64_t number;       /* what a number's item points to */
   struct bytes answer_bytes;
+  struct bytes list_bytes;
 };
 
 /* 1 and its value, if the change stores to that word. */

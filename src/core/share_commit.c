@@ -117,6 +117,7 @@ void share_change_free (sk_change *c) {
   free(c->fresh.items);
   free(c->old.items);
   free(c->answer_bytes.data);
+  free(c->list_bytes.data);
 }
 
 /* ---- the journal ---- */

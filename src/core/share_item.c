@@ -15,7 +15,7 @@ static size_t padded (size_t n) {
 
 size_t sk_item_size (const sk_item *item) {
   return sizeof(struct head) +
-         (item->kind == SK_TABLE ? 0 : padded(item->len));
+         (is_table(item->kind) ? 0 : padded(item->len));
 }
 
 size_t sk_item_put (void *at, const sk_item *item) {
@@ -38,24 +38,26 @@ size_t sk_item_get (const void *at, size_t room, sk_item *item) {
   item->len = h.len;
   item->data = (const uint8_t *)at + sizeof h;
   if (h.kind == 0 || (h.kind <= SK_FLOAT && h.len != 8)) return 0;
-  if (h.kind == SK_TABLE) return sizeof h;
+  if (is_table(h.kind)) return sizeof h;
   if (padded(h.len) > room - sizeof h) return 0;
   return sizeof h + padded(h.len);
 }
 
 /* -> bytes of the value at `at`, or 0. */
-static size_t value_size (const uint8_t *at, size_t room, int depth) {
+static size_t value_size (const uint8_t *at, size_t room, int depth,
+                          int in_object) {
   sk_item item;
   size_t size = sk_item_get(at, room, &item), part;
   uint32_t i;
-  if (!size || item.kind != SK_TABLE) return size;
-  if (depth == DEPTH) return 0;
+  if (!size || !is_table(item.kind)) return size;
+  if (depth == DEPTH || in_object) return 0;
   for (i = 0; i < item.len; i++) {
     sk_item key;
     part = sk_item_get(at + size, room - size, &key);
-    if (!part || key.kind == SK_TABLE) return 0;
+    if (!part || is_table(key.kind)) return 0;
     size += part;
-    part = value_size(at + size, room - size, depth + 1);
+    part = value_size(at + size, room - size, depth + 1,
+                      item.kind == SK_OBJECT);
     if (!part) return 0;
     size += part;
   }
@@ -63,7 +65,7 @@ static size_t value_size (const uint8_t *at, size_t room, int depth) {
 }
 
 int share_item_valid (const void *at, size_t n) {
-  return n && value_size(at, n, 0) == n;
+  return n && value_size(at, n, 0, 0) == n;
 }
 
 int share_path_valid (const sk_path *path) {
@@ -74,7 +76,7 @@ int share_path_valid (const sk_path *path) {
   for (i = 0; i < path->depth; i++) {
     sk_item key;
     size_t size = sk_item_get(at, left, &key);
-    if (!size || key.kind == SK_TABLE) return 0;
+    if (!size || is_table(key.kind)) return 0;
     at += size;
     left -= size;
   }
@@ -110,4 +112,21 @@ uint64_t share_hash (uint64_t parent, const sk_item *key) {
   word = 0;
   memcpy(&word, at, left);
   return left ? mix(h ^ word) : h;
+}
+
+uint64_t share_hash_path (const sk_path *path, uint64_t *parent) {
+  uint64_t h = share_hash_root(path->root);
+  const uint8_t *at = path->data;
+  size_t left = path->len;
+  uint32_t i;
+  *parent = h;
+  for (i = 0; i < path->depth; i++) {
+    sk_item key;
+    size_t size = sk_item_get(at, left, &key);
+    *parent = h;
+    h = share_hash(h, &key);
+    at += size;
+    left -= size;
+  }
+  return h;
 }

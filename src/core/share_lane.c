@@ -140,42 +140,48 @@ static int wait_room (sk_port *p, uint64_t len, int64_t until) {
   return share_wait(p, &w);
 }
 
-static uint64_t path_hash (const sk_path *path) {
-  uint64_t h = share_hash_root(path->root);
-  const uint8_t *at = path->data;
-  size_t left = path->len;
-  uint32_t i;
-  for (i = 0; i < path->depth; i++) {
-    sk_item key;
-    size_t size = sk_item_get(at, left, &key);
-    h = share_hash(h, &key);
-    at += size;
-    left -= size;
-  }
-  return h;
-}
-
 struct outgoing {
   struct record head;
   const void *a, *b;     /* what follows it */
   size_t a_len, b_len;
+  const sk_command *marked;  /* whose marks go with it, or NULL */
 };
 
 static int writes (uint32_t kind) {
   return kind != SK_READ && kind != SK_LIST && kind != SK_SYNC;
 }
 
+static void mark (sk_port *p, uint64_t hash, enum mark_of of, uint64_t end) {
+  atomic_store_explicit(&p->words->marks[share_mark(hash, of)], end,
+                        memory_order_release);
+}
+
+/* What the command will touch: `end` is where it ends in the lane. */
+static void set_marks (sk_port *p, const sk_command *cmd, uint64_t end) {
+  const uint8_t *at = cmd->writes;
+  size_t left = cmd->writes_len, size;
+  uint64_t parent, self = share_hash_path(&cmd->path, &parent);
+  sk_item key;
+  if (!at && !cmd->inside) {
+    mark(p, self, MARK_SELF, end);
+    mark(p, parent, MARK_CHILD, end);
+    return;
+  }
+  mark(p, self, MARK_CHILD, end);
+  if (!at) mark(p, self, MARK_INSIDE, end);
+  for (; at && (size = sk_item_get(at, left, &key)); at += size, left -= size)
+    mark(p, share_hash(self, &key), MARK_SELF, end);
+}
+
 /* Make it visible. There is room. */
-static void publish (sk_port *p, struct outgoing *o, const sk_path *marked) {
+static void publish (sk_port *p, struct outgoing *o) {
   sk_share *s = p->share;
   uint64_t end;
   o->head.len = (uint32_t)((sizeof o->head + o->a_len + o->b_len + 7) & ~7u);
   end = p->head + o->head.len;
   SK_FAULT(FAULT_SEND_BEGUN);
   /* before pub: who sees the command sees its mark */
-  if (marked)
-    atomic_store_explicit(&p->words->marks[share_mark(path_hash(marked))],
-                          end, memory_order_release);
+  if (o->marked) set_marks(p, o->marked, end);
   SK_FAULT(FAULT_SEND_MARKED);
   /* before pub: what was published before this has a lower ticket */
   o->head.ticket = atomic_fetch_add(&s->words->ticket, 1);
@@ -204,7 +210,7 @@ static int send_part (sk_port *p, const struct part *where, const void *data,
   struct outgoing o = { .a = where, .a_len = sizeof *where, .b = data,
                         .b_len = n };
   int rc = wait_room(p, sizeof o.head + sizeof *where + n + 8, until);
-  if (!rc) publish(p, &o, NULL);
+  if (!rc) publish(p, &o);
   return rc;
 }
 
@@ -221,8 +227,7 @@ static int send_parts (sk_port *p, const void *data, size_t n,
   return 0;
 }
 
-static int send_long (sk_port *p, struct outgoing *o, const sk_path *path,
-                      int64_t until) {
+static int send_long (sk_port *p, struct outgoing *o, int64_t until) {
   struct part where = { o->a_len + o->b_len, 0 };
   int rc = send_parts(p, o->a, o->a_len, &where, until);
   if (!rc) rc = send_parts(p, o->b, o->b_len, &where, until);
@@ -230,7 +235,7 @@ static int send_long (sk_port *p, struct outgoing *o, const sk_path *path,
   if (rc) return rc;  /* the coordinator drops the parts at the next command */
   o->a_len = o->b_len = 0;
   o->head.flags |= IS_LONG;
-  publish(p, o, path);
+  publish(p, o);
   return 0;
 }
 
@@ -265,26 +270,31 @@ static int take_reply (sk_port *p, uint32_t *out) {
   return SKE_BUSY;
 }
 
-static int send (sk_port *p, const sk_command *cmd, sk_receipt *r,
-                 int64_t until) {
+static struct outgoing prepare_command (const sk_command *cmd) {
   struct outgoing o = { .a = cmd->path.data, .a_len = cmd->path.len,
-                        .b = cmd->payload, .b_len = cmd->len };
-  const sk_path *marked = writes(cmd->kind) ? &cmd->path : NULL;
-  uint32_t k = 0;
-  int rc = 0;
+                        .b = cmd->payload, .b_len = cmd->len,
+                        .marked = writes(cmd->kind) ? cmd : NULL };
   o.head.kind = (uint16_t)cmd->kind;
   o.head.path_len = cmd->path.len;
   o.head.depth = (uint16_t)cmd->path.depth;
   o.head.root = (uint16_t)cmd->path.root;
+  return o;
+}
+
+static int send (sk_port *p, const sk_command *cmd, sk_receipt *r,
+                 int64_t until) {
+  struct outgoing o = prepare_command(cmd);
+  uint32_t k = 0;
+  int rc = 0;
   if (r) {
     if ((rc = take_reply(p, &k))) return rc;
     o.head.flags = WANTS_REPLY;
     o.head.reply = (uint8_t)k;
   }
-  if (is_long(p, &o)) rc = send_long(p, &o, marked, until);
+  if (is_long(p, &o)) rc = send_long(p, &o, until);
   else {
     rc = wait_room(p, sizeof o.head + o.a_len + o.b_len + 8, until);
-    if (!rc) publish(p, &o, marked);
+    if (!rc) publish(p, &o);
   }
   if (rc || !r) return rc;
   p->held |= 1ull << k;
@@ -294,6 +304,12 @@ static int send (sk_port *p, const sk_command *cmd, sk_receipt *r,
   return 0;
 }
 
+/* Else the process closed our descriptors: the lane has another owner. */
+static int is_mine (const sk_port *p) {
+  return atomic_load_explicit(&p->words->nonce, memory_order_relaxed) ==
+         p->nonce;
+}
+
 static int check (sk_port *p, const sk_command *cmd) {
   int rc;
   if (cmd->kind == PART || cmd->kind > KIND_MAX) return SKE_INVAL;
@@ -301,9 +317,7 @@ static int check (sk_port *p, const sk_command *cmd) {
     return SKE_INVAL;
   if (!share_path_valid(&cmd->path)) return SKE_INVAL;
   if ((rc = share_port_claim(p))) return rc;
-  /* the process closed our descriptors: the lane has another owner now */
-  if (atomic_load_explicit(&p->words->nonce, memory_order_relaxed) !=
-      p->nonce) {
+  if (!is_mine(p)) {
     p->generation = 0;
     return share_port_claim(p);
   }
@@ -324,5 +338,16 @@ int sk_port_send (sk_port *p, const sk_command *cmd, sk_receipt *r,
   rc = sk_port_wait(p, &own, timeout_ns, &answer);
   if (!rc) return answer.rc;
   sk_port_forget(p, &own);  /* stopped or late: it is queued, as others are */
+  return 0;
+}
+
+int sk_port_try (sk_port *p, const sk_command *cmd) {
+  struct outgoing o = prepare_command(cmd);
+  uint64_t len = sizeof o.head + o.a_len + o.b_len + 8;
+  if (p->generation != sk_generation()) return SKE_BUSY;
+  if (cmd->len > p->share->lane_bytes || is_long(p, &o)) return SKE_BUSY;
+  if (may_not_fit(p, cmd) || !has_room(p, &len)) return SKE_BUSY;
+  if (!is_mine(p) || check(p, cmd)) return SKE_BUSY;  /* let `send` say why */
+  publish(p, &o);
   return 0;
 }

@@ -35,22 +35,30 @@ static uint64_t applied (const sk_share *s, uint32_t lane) {
                               memory_order_acquire);
 }
 
-/* Which marks a reader of the path looks at: its own and its ancestors'. */
-static uint32_t marks_of (const sk_path *path, uint8_t *marks) {
-  uint64_t h = share_hash_root(path->root);
+enum { IS_LIST = 2, MOST_MARKS = DEPTH + 4 };
+
+/* Which marks a reader of the path looks at: its own, its ancestors', and
+** whether a call changed anything in the object that it is in; `how` adds
+** what is in it, or each entry of it. */
+static uint32_t marks_of (const sk_path *path, int how, uint8_t *marks) {
+  uint64_t h = share_hash_root(path->root), parent = h;
   const uint8_t *at = path->data;
   size_t left = path->len;
-  uint32_t i;
-  marks[0] = (uint8_t)share_mark(h);
+  uint32_t n = 0, i;
+  marks[n++] = share_mark(h, MARK_SELF);
   for (i = 0; i < path->depth; i++) {
     sk_item key;
     size_t size = sk_item_get(at, left, &key);
+    parent = h;
     h = share_hash(h, &key);
-    marks[i + 1] = (uint8_t)share_mark(h);
+    marks[n++] = share_mark(h, MARK_SELF);
     at += size;
     left -= size;
   }
-  return path->depth + 1;
+  marks[n++] = share_mark(parent, MARK_INSIDE);
+  if (how) marks[n++] = share_mark(h, MARK_INSIDE);
+  if (how & IS_LIST) marks[n++] = share_mark(h, MARK_CHILD);
+  return n;
 }
 
 /* What of a lane must be applied first: a mark may be ahead of `pub` when its
@@ -73,8 +81,9 @@ static int collect (sk_port *p, const uint8_t *marks, uint32_t n) {
   sk_share *s = p->share;
   uint32_t top = atomic_load(&s->words->lane_top), i;
   int pending = 0;
-  for (i = 0; i < s->max_lanes; i++) {
-    uint64_t pub = i < top ? atomic_load(&s->lanes[i].pub) : 0;
+  p->n_wants = top < s->max_lanes ? top : s->max_lanes;
+  for (i = 0; i < p->n_wants; i++) {
+    uint64_t pub = atomic_load(&s->lanes[i].pub);
     p->wants[i] = 0;
     if (pub <= applied(s, i)) continue;
     p->wants[i] = wanted(&s->lanes[i], pub, marks, n);
@@ -87,7 +96,7 @@ static int all_applied (sk_port *p, const void *arg) {
   const sk_share *s = p->share;
   uint32_t i;
   (void)arg;
-  for (i = 0; i < s->max_lanes; i++)
+  for (i = 0; i < p->n_wants; i++)
     if (p->wants[i] && applied(s, i) < p->wants[i]) return 0;
   return 1;
 }
@@ -174,7 +183,7 @@ void sk_port_forget (sk_port *p, const sk_receipt *r) {
 /* Readers that never find a quiet moment: the coordinator has one. */
 static int ask (sk_port *p, uint32_t kind, const sk_path *path,
                 int64_t timeout_ns, sk_answer *out) {
-  sk_command cmd = { kind, *path, NULL, 0 };
+  sk_command cmd = { .kind = kind, .path = *path, .payload = NULL, .len = 0 };
   sk_receipt r;
   int rc = sk_port_send(p, &cmd, &r, timeout_ns);
   if (rc) return rc;
@@ -203,7 +212,7 @@ static int copy_value (sk_port *p, struct view *v, uint64_t slot,
   out->kind = b.kind;
   out->len = b.len;
   out->data = p->buffer;
-  if (b.kind == SK_TABLE)
+  if (is_table(b.kind))
     out->len = (uint32_t)view_word(v, off + offsetof(struct table, count));
   else {
     atomic_thread_fence(memory_order_acquire);
@@ -248,7 +257,7 @@ static int ask_value (sk_port *p, const sk_path *path, int64_t timeout_ns,
   memset(seen, 0, sizeof *seen);
   if (rc) return rc;
   *out = a.item;
-  if (out->kind == SK_TABLE) {
+  if (is_table(out->kind)) {
     uint64_t count;
     memcpy(&count, p->buffer, sizeof count);
     out->len = (uint32_t)count;
@@ -256,54 +265,72 @@ static int ask_value (sk_port *p, const sk_path *path, int64_t timeout_ns,
   return 0;
 }
 
-int sk_port_get (sk_port *p, const sk_path *path, int64_t timeout_ns,
-                 sk_item *out, sk_seen *seen) {
-  uint8_t marks[DEPTH + 1];
+int sk_port_get (sk_port *p, const sk_path *path, int how,
+                 int64_t timeout_ns, sk_item *out, sk_seen *seen) {
+  uint8_t marks[MOST_MARKS];
   sk_seen own;
   int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
-    rc = barrier(p, marks, marks_of(path, marks), timeout_ns);
+    rc = barrier(p, marks, marks_of(path, how & SK_INSIDE, marks),
+                 timeout_ns);
     if (rc) return rc;
   }
   for (i = 0; i < RETRIES; i++) {
     rc = look(p, path, out, seen);
     if (rc <= 0) return rc;
   }
+  if (timeout_ns == 0) return SKE_TIMEOUT;
   return ask_value(p, path, timeout_ns, out, seen);
 }
 
 static int look_list (sk_port *p, const sk_path *path, size_t *len,
-                      uint32_t *pairs) {
+                      uint32_t *pairs, sk_seen *seen) {
   _Atomic uint64_t *moves = &p->share->store->moves;
   struct bytes b = { p->buffer, 0, p->room };
   struct view v = { p->share, NULL, 0 };
-  uint64_t before = atomic_load_explicit(moves, memory_order_acquire);
-  uint64_t table;
-  int rc = view_table(&v, path, &table);
+  struct place place;
+  uint64_t table = 0;
+  int rc, changed = 0;
+  seen->moves = atomic_load_explicit(moves, memory_order_acquire);
+  rc = view_place(&v, path, &place, &table);
+  seen->off = place.entry;
+  seen->word = place.word;
   if (!rc) rc = view_list(&v, table, &b, pairs);
   p->buffer = b.data;
   p->room = b.room;
   *len = b.len;
-  atomic_thread_fence(memory_order_acquire);
-  if (v.bad || atomic_load_explicit(moves, memory_order_acquire) != before)
+  atomic_thread_fence(memory_order_acquire);  /* pairs with do_stores */
+  /* an object's slot word changes with each of its entries */
+  if (!rc && place.entry) changed = view_word(&v, place.entry) != place.word;
+  if (v.bad || changed ||
+      atomic_load_explicit(moves, memory_order_acquire) != seen->moves)
     return 1;
   return rc;
 }
 
 int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
-                  const void **data, size_t *len, uint32_t *pairs) {
+                  const void **data, size_t *len, uint32_t *pairs,
+                  sk_seen *seen) {
+  uint8_t marks[MOST_MARKS];
   uint64_t count;
   sk_answer a;
+  sk_seen own;
   int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
-  if ((rc = sk_port_flush(p, timeout_ns))) return rc;
+  if (!seen) seen = &own;
+  if (!is_consumed(p->share)) {
+    rc = barrier(p, marks, marks_of(path, IS_LIST, marks), timeout_ns);
+    if (rc) return rc;
+  }
   for (i = 0; i < RETRIES; i++) {
-    rc = look_list(p, path, len, pairs);
+    rc = look_list(p, path, len, pairs, seen);
     *data = p->buffer;
     if (rc <= 0) return rc;
   }
+  if (timeout_ns == 0) return SKE_TIMEOUT;
+  memset(seen, 0, sizeof *seen);
   if ((rc = ask(p, SK_LIST, path, timeout_ns, &a))) return rc;
   memcpy(&count, p->buffer, sizeof count);
   *pairs = (uint32_t)count;

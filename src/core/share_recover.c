@@ -21,7 +21,7 @@ static int mark_table (struct marker *m, uint64_t table);
 static int mark_value (struct marker *m, uint64_t off) {
   struct block b = view_block(&m->view, off);
   int rc;
-  if (b.kind != SK_TABLE) return mark(m, off, sizeof b + b.len, 1);
+  if (!is_table(b.kind)) return mark(m, off, sizeof b + b.len, 1);
   rc = mark(m, off, sizeof(struct table), 1);
   return rc ? rc : mark_table(m, off);
 }

@@ -34,7 +34,7 @@ static int retire_value (sk_change *c, uint64_t off) {
   struct view v = view_of(c);
   struct block b = view_block(&v, off);
   int rc;
-  if (b.kind != SK_TABLE)
+  if (!is_table(b.kind))
     return share_change_retire(c, off, sizeof b + b.len, 1);
   rc = retire_table(c, off);
   if (!rc) rc = share_change_retire(c, off, sizeof(struct table), 1);
@@ -72,9 +72,19 @@ static int store_and_add (sk_change *c, uint64_t off, uint64_t add) {
   return share_change_store(c, off, view_word(&v, off) + add);
 }
 
+/* The object that an entry is in is another one now. */
+static int touch_unit (sk_change *c, const struct place *p) {
+  struct view v = view_of(c);
+  uint64_t word;
+  if (!p->unit) return 0;
+  word = view_word(&v, p->unit);
+  return share_change_store(c, p->unit, slot_word(slot_off(word), word + 1));
+}
+
 int share_tree_delete (sk_change *c, const struct place *p) {
   uint64_t off = slot_off(p->word);
   int rc = retire_value(c, off);
+  if (!rc) rc = touch_unit(c, p);
   if (!rc) rc = share_change_store(c, p->entry, slot_word(0, p->word + 1));
   if (!rc) rc = store_and_add(c, FIELD(p->table, count), UINT64_MAX);
   return rc;
@@ -237,9 +247,10 @@ static int build_pairs (sk_change *c, uint64_t hash, uint64_t table,
   return 0;
 }
 
-static int build_table (sk_change *c, uint64_t hash, uint32_t n,
+static int build_table (sk_change *c, uint64_t hash, const sk_item *item,
                         const uint8_t **at, uint64_t *off) {
-  struct block head = { SK_TABLE, 0 };
+  struct block head = { item->kind, 0 };
+  uint32_t n = item->len;
   uint64_t array = 0, lg;
   int rc = share_change_alloc(c, sizeof(struct table), 1, off);
   if (!rc && n) rc = new_array(c, (uint64_t)n * 2, &array, &lg);
@@ -258,7 +269,7 @@ static int build (sk_change *c, uint64_t hash, const uint8_t **at,
                   uint64_t *off) {
   sk_item item;
   *at += sk_item_get(*at, SIZE_MAX, &item);
-  if (item.kind == SK_TABLE) return build_table(c, hash, item.len, at, off);
+  if (is_table(item.kind)) return build_table(c, hash, &item, at, off);
   return share_tree_block(c, &item, 1, off);
 }
 
@@ -268,8 +279,10 @@ int share_tree_set (sk_change *c, struct place *p, const void *value,
   uint64_t before = slot_off(p->word), off;
   int rc = 0;
   if (!p->key.kind || !share_item_valid(value, n)) return SKE_INVAL;
+  if (p->unit && is_table(*(const uint32_t *)value)) return SKE_INVAL;
   if (before) rc = retire_value(c, before);  /* first: it makes room */
   if (!rc) rc = build(c, p->hash, &at, &off);
   if (!rc) rc = assign(c, p, off);
+  if (!rc) rc = touch_unit(c, p);
   return rc;
 }

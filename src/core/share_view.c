@@ -110,10 +110,13 @@ void view_probe (struct view *v, uint64_t table, uint64_t hash,
   }
 }
 
-static int enter (struct view *v, const struct place *p, uint64_t *table) {
+static int enter (struct view *v, struct place *p, uint64_t *table) {
   uint64_t off = slot_off(p->word);
+  uint32_t kind;
   if (!off) return SKE_ABSENT;
-  if (view_block(v, off).kind != SK_TABLE) return SKE_TYPE;
+  kind = view_block(v, off).kind;
+  if (!is_table(kind)) return SKE_TYPE;
+  if (kind == SK_OBJECT) p->unit = p->entry;
   *table = off;
   return 0;
 }
@@ -140,12 +143,12 @@ int view_find (struct view *v, const sk_path *path, struct place *out) {
   return 0;
 }
 
-int view_table (struct view *v, const sk_path *path, uint64_t *table) {
-  struct place p;
-  int rc = view_find(v, path, &p);
+int view_place (struct view *v, const sk_path *path, struct place *out,
+                uint64_t *table) {
+  int rc = view_find(v, path, out);
   if (rc) return rc;
-  if (path->depth) return enter(v, &p, table);
-  *table = p.table;
+  if (path->depth) return enter(v, out, table);
+  *table = out->table;
   return 0;
 }
 
@@ -169,7 +172,7 @@ int bytes_need (struct bytes *b, size_t more) {
 /* Append the item whose kind and length are at `off`, its bytes at `data`. */
 static int add_item (struct view *v, struct block head, uint64_t data,
                      struct bytes *out) {
-  size_t bytes = head.kind == SK_TABLE ? 0 : ((size_t)head.len + 7) & ~7ull;
+  size_t bytes = is_table(head.kind) ? 0 : ((size_t)head.len + 7) & ~7ull;
   int rc;
   if (v->bad || (bytes && !view_holds(v, data, bytes))) {
     v->bad = 1;
@@ -185,7 +188,7 @@ static int add_item (struct view *v, struct block head, uint64_t data,
 
 static int add_value (struct view *v, uint64_t off, struct bytes *out) {
   struct block head = view_block(v, off);
-  if (head.kind == SK_TABLE)
+  if (is_table(head.kind))
     head.len = (uint32_t)view_word(v, off + offsetof(struct table, count));
   return add_item(v, head, off + sizeof head, out);
 }

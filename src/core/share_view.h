@@ -20,6 +20,7 @@ struct place {
   uint64_t bucket;  /* offset of the word that leads to it, or would; 0: the
                     ** table has no buckets */
   uint64_t word;    /* its slot word; 0: no such key */
+  uint64_t unit;    /* entry of the object that it is in, or 0 */
   uint64_t hash;
   sk_item key;
 };
@@ -40,8 +41,10 @@ void view_probe (struct view *v, uint64_t table, uint64_t hash,
 /* Look a path up: 0, also when only its last key is missing; SKE_ABSENT or
 ** SKE_TYPE on the way. Depth 0: only `table` is set. */
 int view_find (struct view *v, const sk_path *path, struct place *out);
-/* The table that a path leads to: 0, SKE_ABSENT or SKE_TYPE. */
-int view_table (struct view *v, const sk_path *path, uint64_t *table);
+/* The table or object that a path leads to: 0, SKE_ABSENT or SKE_TYPE; *out
+** is its own place. */
+int view_place (struct view *v, const sk_path *path, struct place *out,
+                uint64_t *table);
 
 /* A growing piece of private memory. */
 struct bytes {

@@ -35,7 +35,8 @@
   X(SKE_MANY, -14, "too many users at once") \
   X(SKE_ABSENT, -15, "no such entry") \
   X(SKE_TYPE, -16, "wrong kind of value") \
-  X(SKE_POISON, -17, "command ended the coordinator too often")
+  X(SKE_POISON, -17, "command ended the coordinator too often") \
+  X(SKE_RAISED, -18, "call raised an error")
 
 enum sk_error {
 #define SK_ERROR_ENUM(name, code, text) name = code,
@@ -274,13 +275,15 @@ enum sk_item_kind {
   SK_INT = 1,    /* int64_t */
   SK_FLOAT,      /* double */
   SK_TABLE,      /* n pairs follow: the item of a key, then its value's */
+  SK_OBJECT,     /* the same, but its entries are one unit: sk_port_list sees
+                 ** them as of one instant. No tables in it. */
   SK_BYTES       /* this and above: bytes that only the caller understands */
 };
 
 typedef struct sk_item {
   uint32_t kind;
-  uint32_t len;      /* bytes; of a table: pairs */
-  const void *data;  /* not of a table */
+  uint32_t len;      /* bytes; of a table or object: pairs */
+  const void *data;  /* not of a table or object */
 } sk_item;
 
 /* Bytes that an item takes with its header; a table's: without its pairs. */
@@ -290,14 +293,15 @@ SK_API size_t sk_item_put (void *at, const sk_item *item);
 /* Read the one at `at`, with `room` bytes left; -> its size or 0. */
 SK_API size_t sk_item_get (const void *at, size_t room, sk_item *item);
 
-enum { SK_ROOT = 0, SK_ERRORS_ROOT = 1, SK_ROOTS = 2 };
+enum { SK_ROOT = 0, SK_ERRORS_ROOT = 1, SK_PRIVATE_ROOT = 2, SK_ROOTS = 3 };
 
 /* The way to an entry: the keys' items one after another. */
 typedef struct sk_path {
   const void *data;
   uint32_t len;    /* bytes */
   uint32_t depth;  /* items; 0: the root itself */
-  uint32_t root;   /* which tree: the users', or errors nobody waited for */
+  uint32_t root;   /* which tree: the users', errors nobody waited for, or
+                   ** what the caller keeps beside them */
 } sk_path;
 
 enum sk_command_kind {
@@ -316,12 +320,20 @@ typedef struct sk_command {
   sk_path path;
   const void *payload;
   size_t len;
+  /* of a call: the keys' items of the entries below the path that alone it
+  ** writes, so that readers of others need not wait; NULL: any of them */
+  const void *writes;
+  uint32_t writes_len;
+  int inside;      /* a call: it does not replace what is at its path */
+  int is_answered; /* in a handler: somebody waits for the answer */
 } sk_command;
 
 /* Runs commands of SK_CALL and above, in the coordinator. 0: all that it
 ** changed is kept; an error: nothing of it. It may be run again when the
 ** coordinator was killed before the end. */
 typedef int sk_handler (void *arg, sk_change *c, const sk_command *cmd);
+/* What the handler changed last was not kept after all: no room. */
+typedef void sk_dropped (void *arg);
 
 typedef struct sk_share_options {
   const char *label;       /* in /proc/PID/maps; NULL: "suitkaise-share" */
@@ -330,6 +342,7 @@ typedef struct sk_share_options {
   size_t lane_bytes;       /* what one of them can queue; 0: 256 KiB */
   int64_t call_limit_ns;   /* a longer call is killed; 0: no limit */
   sk_handler *handler;
+  sk_dropped *dropped;     /* or NULL */
   void *arg;
 } sk_share_options;
 
@@ -379,6 +392,9 @@ enum { SK_FOR_EVER = -1 };
 ** fit waits and returns SKE_FULL. */
 SK_API int sk_port_send (sk_port *p, const sk_command *cmd, sk_receipt *r,
                          int64_t timeout_ns);
+/* The same without a receipt, if it can be done at once: never sleeps, never
+** starts a process. SKE_BUSY: use sk_port_send. */
+SK_API int sk_port_try (sk_port *p, const sk_command *cmd);
 /* Wait for the answer; SKE_TIMEOUT leaves the receipt good. */
 SK_API int sk_port_wait (sk_port *p, const sk_receipt *r, int64_t timeout_ns,
                          sk_answer *out);
@@ -395,14 +411,20 @@ typedef struct sk_seen {
 /* 1 when nothing is queued and the entry is as it was. */
 SK_API int sk_share_fresh (const sk_share *s, const sk_seen *seen);
 /* The value at a path, in the port's buffer until its next use; of a table
-** only how many entries it has. SKE_ABSENT, SKE_TYPE when the way leads
-** through something that is no table. */
-SK_API int sk_port_get (sk_port *p, const sk_path *path, int64_t timeout_ns,
-                        sk_item *out, sk_seen *seen);
+** or object only how many entries it has. SKE_ABSENT, SKE_TYPE when the way
+** leads through something that is no table. It waits for what replaces the
+** value, with SK_INSIDE also for calls that change what is in it. With a
+** timeout of 0 it never sleeps and never starts a process. */
+enum { SK_INSIDE = 1 };
+SK_API int sk_port_get (sk_port *p, const sk_path *path, int how,
+                        int64_t timeout_ns, sk_item *out, sk_seen *seen);
 /* The pairs of a table, as after a table's item; of tables in it only the
-** size. `len` bytes in `data`; each as fresh as a single read. */
+** size. `len` bytes in `data`; each as fresh as a single read, those of an
+** object as of one instant. `seen` of an object is fresh until any of its
+** entries changes. */
 SK_API int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
-                         const void **data, size_t *len, uint32_t *pairs);
+                         const void **data, size_t *len, uint32_t *pairs,
+                         sk_seen *seen);
 /* Wait until all that was published before is applied. */
 SK_API int sk_port_flush (sk_port *p, int64_t timeout_ns);
 /* Wait for a commit after `before` (what this returned last, or 0). */
@@ -413,6 +435,13 @@ SK_API int sk_port_await (sk_port *p, uint32_t *before, int64_t timeout_ns);
 /* The value at a path, what this command changed included. `data` of bytes
 ** is valid until the handler returns. */
 SK_API int sk_change_get (sk_change *c, const sk_path *path, sk_item *out);
+/* The pairs of a table or object, as sk_port_list gives them, valid until the
+** next call with this change. */
+SK_API int sk_change_list (sk_change *c, const sk_path *path,
+                           const void **data, size_t *len, uint32_t *pairs);
+/* A number that is another one after every change of the entry, of an object
+** also of what is in it; 0: there is none. */
+SK_API uint64_t sk_change_version (sk_change *c, const sk_path *path);
 SK_API int sk_change_set (sk_change *c, const sk_path *path,
                           const void *value, size_t len);
 SK_API int sk_change_delete (sk_change *c, const sk_path *path);
