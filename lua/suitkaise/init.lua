@@ -20,6 +20,7 @@ local FIELDS = {
   Flag = { "suitkaise.shared", "Flag" },
   Progress = { "suitkaise.shared", "Progress" },
   Pool = { "suitkaise.pool" },
+  Share = { "suitkaise.share" },
 }
 
 local sk = { version = "0.1.0" }

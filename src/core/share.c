@@ -78,7 +78,7 @@ static void init_words (sk_share *s) {
   int i;
   for (i = 0; i < SK_ROOTS; i++) s->store->roots[i].kind = SK_TABLE;
   atomic_store(&s->words->ticket, 1);
-  atomic_store(&s->words->state, STOPPED);
+  atomic_store(&s->words->state, SK_STOPPED);
 }
 
 static int make (sk_share *s, const char *label) {
@@ -144,6 +144,10 @@ sk_segment *sk_share_segment (sk_share *s) {
 
 pid_t sk_share_pid (sk_share *s) {
   return os_lock_holder(s->segment->fd, LOCK_COORDINATOR, 1);
+}
+
+enum sk_share_state sk_share_state (const sk_share *s) {
+  return (enum sk_share_state)atomic_load(&s->words->state);
 }
 
 void sk_share_get_stats (const sk_share *s, sk_share_stats *out) {

@@ -17,8 +17,6 @@ enum {
   LOCK_COORDINATOR = 0, LOCK_KEEPER = 1, LOCK_CREATOR = 2, LOCK_LANES = 16
 };
 
-enum share_state { RUNNING = 1, STOPPING, STOPPED, DEGRADED };
-
 /* ---- words that everybody may write ---- */
 
 /* What the coordinator is in the middle of, for the one after it. */

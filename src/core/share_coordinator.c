@@ -66,10 +66,10 @@ int share_coordinator_open (sk_share *s, int wait, sk_coordinator **out) {
 }
 
 int sk_coordinator_open (sk_share *s, sk_coordinator **out) {
-  uint32_t state = STOPPED;
+  uint32_t state = SK_STOPPED;
   int rc = share_coordinator_open(s, 0, out);
   if (!rc)
-    atomic_compare_exchange_strong(&s->words->state, &state, RUNNING);
+    atomic_compare_exchange_strong(&s->words->state, &state, SK_RUNNING);
   return rc;
 }
 
@@ -157,7 +157,7 @@ static int has_work (sk_coordinator *c) {
   struct share_words *w = c->s->words;
   uint32_t top = atomic_load(&w->lane_top), i;
   if (atomic_load(&w->published) != atomic_load(&w->consumed)) return 1;
-  if (atomic_load(&w->state) != RUNNING) return 1;
+  if (atomic_load(&w->state) != SK_RUNNING) return 1;
   for (i = 0; i < top && i < c->s->max_lanes; i++)
     if (atomic_load(&c->s->lanes[i].pub) != c->cursor[i]) return 1;
   return 0;
@@ -208,10 +208,10 @@ int sk_coordinator_run (sk_coordinator *c) {
     int n = sk_coordinator_batch(c);
     if (n < 0) return n;
     /* a batch begun after the stop holds all that came before it */
-    if (before == STOPPING &&
-        atomic_compare_exchange_strong(state, &before, STOPPED))
+    if (before == SK_STOPPING &&
+        atomic_compare_exchange_strong(state, &before, SK_STOPPED))
       share_wake(c->s);
-    if (before == STOPPED || before == DEGRADED) return 0;
+    if (before == SK_STOPPED || before == SK_DEGRADED) return 0;
     if (n || spin(c) || sleep_on(c)) quiet = 0;
     else if (!is_alone(c->s)) quiet = 0;
     else if (++quiet == 2) return 0;

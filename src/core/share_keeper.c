@@ -81,13 +81,13 @@ static int within_budget (struct watch *w) {
 }
 
 static void give_up (sk_share *s) {
-  atomic_store(&s->words->state, DEGRADED);
+  atomic_store(&s->words->state, SK_DEGRADED);
   share_wake(s);
 }
 
 static int wanted (const sk_share *s) {
   uint32_t state = atomic_load(&s->words->state);
-  return state == RUNNING || state == STOPPING;
+  return state == SK_RUNNING || state == SK_STOPPING;
 }
 
 static void keep (sk_share *s) {
@@ -188,9 +188,9 @@ int sk_share_start (sk_share *s) {
   _Atomic uint32_t *state = &s->words->state;
   uint32_t seen = atomic_load(state);
   do {
-    if (seen == STOPPING) return SKE_BUSY;
-    if (seen == RUNNING) break;
-  } while (!atomic_compare_exchange_weak(state, &seen, RUNNING));
+    if (seen == SK_STOPPING) return SKE_BUSY;
+    if (seen == SK_RUNNING) break;
+  } while (!atomic_compare_exchange_weak(state, &seen, SK_RUNNING));
   return served(s) ? 0 : launch(s);
 }
 
@@ -224,18 +224,18 @@ static void await_processes (sk_share *s) {
 int sk_share_stop (sk_share *s, int64_t timeout_ns) {
   _Atomic uint32_t *state = &s->words->state;
   int64_t until = share_deadline(timeout_ns);
-  uint32_t seen = RUNNING;
+  uint32_t seen = SK_RUNNING;
   int rc = 0;
-  atomic_compare_exchange_strong(state, &seen, STOPPING);
-  while (!rc && (seen = atomic_load(state)) == STOPPING) {
+  atomic_compare_exchange_strong(state, &seen, SK_STOPPING);
+  while (!rc && (seen = atomic_load(state)) == SK_STOPPING) {
     sk_bell_ring(s->bell, SK_EAGER);
     share_revive(s);
     nap(s, NS / 100);
     if (until >= 0 && os_now_ns() > until) rc = SKE_TIMEOUT;
   }
   if (rc) {
-    seen = STOPPING;
-    if (!atomic_compare_exchange_strong(state, &seen, STOPPED)) rc = 0;
+    seen = SK_STOPPING;
+    if (!atomic_compare_exchange_strong(state, &seen, SK_STOPPED)) rc = 0;
     else {
       end_process(s, LOCK_KEEPER);
       end_process(s, LOCK_COORDINATOR);

@@ -35,7 +35,7 @@ static uint64_t applied (const sk_share *s, uint32_t lane) {
                               memory_order_acquire);
 }
 
-enum { IS_LIST = 2, MOST_MARKS = DEPTH + 4 };
+enum { MOST_MARKS = DEPTH + 4 };
 
 /* Which marks a reader of the path looks at: its own, its ancestors', and
 ** whether a call changed anything in the object that it is in; `how` adds
@@ -57,7 +57,7 @@ static uint32_t marks_of (const sk_path *path, int how, uint8_t *marks) {
   }
   marks[n++] = share_mark(parent, MARK_INSIDE);
   if (how) marks[n++] = share_mark(h, MARK_INSIDE);
-  if (how & IS_LIST) marks[n++] = share_mark(h, MARK_CHILD);
+  if (how & SK_ENTRIES) marks[n++] = share_mark(h, MARK_CHILD);
   return n;
 }
 
@@ -273,7 +273,7 @@ int sk_port_get (sk_port *p, const sk_path *path, int how,
   if (!share_path_valid(path)) return SKE_INVAL;
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
-    rc = barrier(p, marks, marks_of(path, how & SK_INSIDE, marks),
+    rc = barrier(p, marks, marks_of(path, how, marks),
                  timeout_ns);
     if (rc) return rc;
   }
@@ -321,7 +321,7 @@ int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
   if (!share_path_valid(path)) return SKE_INVAL;
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
-    rc = barrier(p, marks, marks_of(path, IS_LIST, marks), timeout_ns);
+    rc = barrier(p, marks, marks_of(path, SK_ENTRIES, marks), timeout_ns);
     if (rc) return rc;
   }
   for (i = 0; i < RETRIES; i++) {

@@ -44,8 +44,8 @@ static int spin (sk_port *p, const struct share_wait *w) {
 /* Why waiting makes no sense, or 0. */
 static int hopeless (sk_share *s, const struct share_wait *w) {
   switch (atomic_load(&s->words->state)) {
-    case STOPPED: return w->while_stopped ? 0 : SKE_STOPPED;
-    case DEGRADED: return SKE_DOWN;
+    case SK_STOPPED: return w->while_stopped ? 0 : SKE_STOPPED;
+    case SK_DEGRADED: return SKE_DOWN;
     default: return 0;
   }
 }

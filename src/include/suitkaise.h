@@ -358,6 +358,9 @@ SK_API void sk_share_close (sk_share *s);
 SK_API pid_t sk_share_pid (sk_share *s);
 SK_API sk_segment *sk_share_segment (sk_share *s);
 
+enum sk_share_state { SK_RUNNING = 1, SK_STOPPING, SK_STOPPED, SK_DEGRADED };
+SK_API enum sk_share_state sk_share_state (const sk_share *s);
+
 typedef struct sk_share_stats {
   uint64_t published, consumed;  /* commands */
   uint64_t stored;               /* bytes of values */
@@ -413,9 +416,10 @@ SK_API int sk_share_fresh (const sk_share *s, const sk_seen *seen);
 /* The value at a path, in the port's buffer until its next use; of a table
 ** or object only how many entries it has. SKE_ABSENT, SKE_TYPE when the way
 ** leads through something that is no table. It waits for what replaces the
-** value, with SK_INSIDE also for calls that change what is in it. With a
-** timeout of 0 it never sleeps and never starts a process. */
-enum { SK_INSIDE = 1 };
+** value, with SK_INSIDE also for calls that change what is in it, with
+** SK_ENTRIES for any change of an entry. With a timeout of 0 it never sleeps
+** and never starts a process. */
+enum { SK_INSIDE = 1, SK_ENTRIES = 2 };
 SK_API int sk_port_get (sk_port *p, const sk_path *path, int how,
                         int64_t timeout_ns, sk_item *out, sk_seen *seen);
 /* The pairs of a table, as after a table's item; of tables in it only the

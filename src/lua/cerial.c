@@ -133,6 +133,7 @@ static decoder *take_decoder (lua_State *L) {
     d->direct = (uint8_t)use_direct(L);
   }
   d->busy = 1;
+  d->no_bytecode = 0;
   d->max_depth = UINT32_MAX;
   return d;
 }
@@ -156,10 +157,17 @@ static void leave_decoder (decoder *d) {
 /* ---- for the rest of the binding ---- */
 
 void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b) {
+  lsk_cerial_encode_for(L, index, b, LSK_SAME_PROGRAM);
+}
+
+void lsk_cerial_encode_for (lua_State *L, int index, lsk_buffer *b,
+                            enum lsk_reader reader) {
+  enum { BY_REFERENCE = 2 };  /* of cerial.lua's option `functions` */
   encoder *e;
   if (scalar_encode(L, index, b)) return;
   index = lua_absindex(L, index);
   e = take_encoder(L);
+  if (reader == LSK_OTHER_PROGRAM) e->how = BY_REFERENCE;
   e->out = b;
   encode_message(L, e, index);
   leave_encoder(e);
@@ -167,11 +175,17 @@ void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b) {
 }
 
 size_t lsk_cerial_decode (lua_State *L, const uint8_t *data, size_t len) {
+  return lsk_cerial_decode_from(L, data, len, LSK_SAME_PROGRAM);
+}
+
+size_t lsk_cerial_decode_from (lua_State *L, const uint8_t *data, size_t len,
+                               enum lsk_reader writer) {
   size_t used = scalar_decode(L, data, len);
   decoder *d;
   if (used) return used;
   d = take_decoder(L);
   d->trusted = 1;
+  d->no_bytecode = writer == LSK_OTHER_PROGRAM;
   decode_message(L, d, data, len);
   used = (size_t)(d->at - d->start);
   leave_decoder(d);

@@ -18,4 +18,12 @@ void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b);
 ** DeserializationError as a Lua error. Copies everything out of `data`. */
 size_t lsk_cerial_decode (lua_State *L, const uint8_t *data, size_t len);
 
+/* The same for a program that is not this one, or from it: functions and
+** classes go by name only, and no bytecode is believed. */
+enum lsk_reader { LSK_SAME_PROGRAM, LSK_OTHER_PROGRAM };
+void lsk_cerial_encode_for (lua_State *L, int index, lsk_buffer *b,
+                            enum lsk_reader reader);
+size_t lsk_cerial_decode_from (lua_State *L, const uint8_t *data, size_t len,
+                               enum lsk_reader writer);
+
 #endif

@@ -62,6 +62,7 @@ typedef struct decoder {
   uint32_t metas, standins;
   int base;
   int trusted;
+  int no_bytecode;       /* not even when trusted */
   int is_class;         /* the value on top came by a class's name */
   uint32_t made;        /* a bit for each of HAVE_* that is a table by now */
   uint8_t direct;

@@ -130,6 +130,8 @@ static int open_function (lua_State *L, decoder *d, int shared) {
   if (!d->trusted)
     decode_fail(L, d, "a function in bytes that are not trusted: "
                       "use { trusted = true }");
+  if (d->no_bytecode)
+    decode_fail(L, d, "a function by value from another program");
   decode_string(L, d);
   decode_string(L, d);
   load_function(L, d);

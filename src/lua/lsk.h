@@ -51,5 +51,6 @@ void lsk_open_cerial (lua_State *L);
 void lsk_open_process (lua_State *L);
 void lsk_open_hub (lua_State *L);
 void lsk_open_link (lua_State *L);
+void lsk_open_share (lua_State *L);
 
 #endif

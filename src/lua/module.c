@@ -13,5 +13,6 @@ int luaopen_suitkaise_core (lua_State *L) {
   lsk_open_process(L);
   lsk_open_hub(L);
   lsk_open_link(L);
+  lsk_open_share(L);
   return 1;
 }

@@ -1,0 +1,289 @@
+--- Shared state that reads like a table: every process sees it, and no write
+-- that was made is lost, whoever is killed.
+-- @module suitkaise.share
+-- @usage local share = sk.Share()
+-- share.config = { fps = 60 }
+-- sk.increment(share.config, "fps")
+-- print(share.config.fps) --> 61
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
+local options = require "suitkaise.options"
+local proxy = require "suitkaise.share.proxy"
+local registry = require "suitkaise.cerial.registry"
+local root = require "suitkaise.share.root"
+local serve = require "suitkaise.share.serve"
+local values = require "suitkaise.share.values"
+require "suitkaise.share.object"
+
+local quick, states = root.quick, proxy.states
+
+local READ_TIMEOUT = 30
+local STOP_TIMEOUT = 5
+
+errors.define("ShareCallError", "ShareError")
+
+local Share = { __name = "Share" }
+
+-- ---- making one ----
+
+local OPTIONS = {
+  max_bytes = { type = "integer", min = 65536 },
+  max_processes = { type = "integer", min = 1 },
+  read_timeout = { type = "number", min = 0, default = READ_TIMEOUT },
+}
+
+local function new_root(o)
+  return {
+    read_timeout = o.read_timeout, classes_made = 0,
+    classes = {}, tokens = setmetatable({}, { __mode = "k" }),
+  }
+end
+
+-- The proxy of a whole share.
+local function face(self)
+  return proxy.make(Share, {
+    root = self, path = "", depth = 0, where = "share", metatable = Share,
+  })
+end
+
+local function create(o)
+  local self = new_root(o)
+  local handle, message, code =
+    core.share_create(o, serve.make(self), values.describer(self))
+  if not handle then root.fail(self, "Share", message, code) end
+  self.handle, self.id = handle, handle:id()
+  self.pointer = quick and quick.pointer(handle)
+  root.by_id[self.id] = self
+  return face(self)
+end
+
+-- ---- its life ----
+
+local methods = {}
+
+local function check_timeout(name, timeout)
+  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+    errors.argument("Share:" .. name, "timeout", timeout,
+                    "a number of seconds of at least 0", "caller")
+  end
+end
+
+local function state_of(self, name)
+  local st = states[self]
+  if not st or st.metatable ~= Share then
+    errors.argument("Share:" .. name, "self", self, "a Share", "caller")
+  end
+  return st
+end
+
+--- Start the coordinator, unless it runs. What was queued takes effect.
+-- @function Share:start
+-- @treturn Share itself
+function methods.start(self)
+  local st = state_of(self, "start")
+  local ok, message, code = st.root.handle:start()
+  if not ok then root.fail(st.root, "share:start", message, code) end
+  st.root.is_stopped = nil
+  return self
+end
+
+--- Apply what is queued, then end the coordinator. Writes queue up from here
+-- on and take effect on @{Share:start}.
+-- @function Share:stop
+-- @tparam[opt=5] number timeout seconds
+-- @treturn boolean true when all was applied; false: the coordinator did not
+--   end in time and was killed, the rest is applied after the next start
+function methods.stop(self, timeout)
+  local st = state_of(self, "stop")
+  check_timeout("stop", timeout)
+  local ok, message, code = st.root.handle:stop(timeout or STOP_TIMEOUT)
+  if ok then return true end
+  if code == "SKE_TIMEOUT" then return false end
+  root.fail(st.root, "share:stop", message, code)
+end
+methods.exit = methods.stop
+
+--- Remove all that is in it.
+-- @function Share:clear
+function methods.clear(self)
+  local st = state_of(self, "clear")
+  local ok, message, code =
+    st.root.handle:clear("", 0, nil, st.root.read_timeout)
+  if not ok then root.fail(st.root, "share:clear", message, code) end
+end
+
+-- ---- errors that nobody waited for ----
+
+local CODES = { [-3] = "SKE_FULL", [-15] = "SKE_ABSENT", [-16] = "SKE_TYPE",
+                [-17] = "SKE_POISON" }
+
+local function to_error(self, report)
+  if type(report) == "table" then return root.call_error("share", report) end
+  local code = CODES[report] or "SKE_RAISED"
+  return select(2, pcall(root.fail, self, "a queued write", "failed", code,
+                         "error " .. tostring(report)))
+end
+
+-- -> number -> error, in order, and their numbers
+local function logged(st)
+  local keys, reports = root.list(st.root, "share:errors", "", kinds.ERRORS)
+  local order, by_number = {}, {}
+  for i = 1, #(keys or order) do
+    order[i] = keys[i]
+    by_number[keys[i]] = reports[i]
+  end
+  table.sort(order)
+  return order, by_number
+end
+
+--- The errors of calls and writes that nobody waited for: the last 64.
+-- @function Share:errors
+-- @treturn {error,...} oldest first
+function methods.errors(self)
+  local st = state_of(self, "errors")
+  root.flush(st.root, "share:errors", st.root.read_timeout)
+  local order, by_number = logged(st)
+  local list = {}
+  for i, number in ipairs(order) do
+    list[i] = to_error(st.root, by_number[number])
+  end
+  return list
+end
+
+--- Wait until all that was queued, by any process, is applied. Raises the
+-- first error of a call that nobody waited for; the next flush of this process
+-- raises only newer ones.
+-- @function Share:flush
+-- @tparam[opt] number timeout seconds
+-- @raise ShareTimeoutError, ShareStoppedError, ShareDownError
+function methods.flush(self, timeout)
+  local st = state_of(self, "flush")
+  check_timeout("flush", timeout)
+  root.flush(st.root, "share:flush", timeout or st.root.read_timeout)
+  local order, by_number = logged(st)
+  local seen = st.root.flushed or -1
+  for _, number in ipairs(order) do
+    if number > seen then
+      st.root.flushed = order[#order]
+      error(to_error(st.root, by_number[number]), 0)
+    end
+  end
+end
+
+--- Connect the live things (database connections, sockets) that objects hold,
+-- where methods run; see cerial.reconnect_all. Nothing of `auth` is stored: a
+-- coordinator that was replaced has to be told again.
+-- @function Share:reconnect_all
+-- @tparam[opt] table auth
+function methods.reconnect_all(self, auth)
+  local st = state_of(self, "reconnect_all")
+  if auth ~= nil and type(auth) ~= "table" then
+    errors.argument("Share:reconnect_all", "auth", auth, "a table", "caller")
+  end
+  root.call(st.root, "share:reconnect_all", "", 0, nil, true, "reconnect",
+            auth)
+end
+
+-- ---- fields that are not the user's ----
+
+local properties = {}
+
+--- Is there a coordinator, or will there be one at once?
+function properties.is_running(st)
+  return st.root.handle:state() == "running"
+end
+
+function properties.coordinator_pid(st)
+  return st.root.handle:pid()
+end
+
+function properties.has_error(st)
+  root.flush(st.root, "share.has_error", st.root.read_timeout)
+  return #(logged(st)) > 0
+end
+
+local reserved = {}
+for name, method in pairs(methods) do reserved[name] = method end
+for name in pairs(properties) do reserved[name] = false end
+
+-- ---- reading and writing ----
+
+Share.__index = proxy.indexer(function(st, key)
+  local method = reserved[key]
+  if method then return method end
+  if method == false then return properties[key](st) end
+  return proxy.read(st, key)
+end)
+
+local write = proxy.write
+
+function Share.__newindex(self, key, value)
+  if reserved[key] ~= nil then
+    errors.raise("ArgumentError", {
+      message = "share." .. key .. " is the Share's own and cannot be assigned",
+      argument = key,
+    }, "caller")
+  end
+  write(states[self], key, value)
+end
+
+Share.__tostring = proxy.tostring
+Share.__eq = proxy.equal
+Share.__close = methods.stop
+
+function Share.__len(self)
+  return proxy.length(states[self])
+end
+
+values.plain[Share] = function(self) return proxy.copy_table(states[self]) end
+
+-- ---- as they travel ----
+
+-- A proxy by handle: which share, where in it.
+local function serialize(self)
+  local st = states[self]
+  return { st.root.id, st.path, st.depth, st.where }
+end
+
+--- The share of a handle in this process.
+function root.find(id)
+  local found = root.by_id[id]
+  if found then return found end
+  errors.raise("DeserializationError", "the share of a handle is of another "
+    .. "program, or was made after this process was forked")
+end
+
+local function register(name, metatable)
+  registry.handle("suitkaise.share:" .. name, {
+    match = metatable, serialize = serialize,
+    deserialize = function(state)
+      return proxy.make(metatable, {
+        root = root.find(state[1]), path = state[2], depth = state[3],
+        where = state[4], metatable = metatable,
+      })
+    end,
+  })
+end
+
+register("Share", Share)
+register("Table", proxy.Table)
+
+-- ---- the module ----
+
+--- Make a share and start its coordinator.
+-- @function Share
+-- @tparam[opt] table given `max_bytes`: of stored values (256 MiB; address
+--   space until it is used); `max_processes`: that write at once (64);
+--   `read_timeout`: seconds after which a read that is not served raises
+--   ShareTimeoutError (30)
+-- @treturn Share
+-- @raise ArgumentError, ShareError
+local function new(_, given)
+  local made = create(options.check("Share", given, OPTIONS, "caller"))
+  methods.start(made)
+  return made
+end
+
+return setmetatable(Share, { __call = new })

@@ -1,0 +1,271 @@
+-- Proxies: what reads like a table and lives in a share. One for each path
+-- that is looked at; it holds no value of its own, only what it saw last.
+--
+-- A proxy is a userdata, for in 5.1 a table's `#` and collection cannot be
+-- followed. Its state is a table that is found through it.
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
+local root = require "suitkaise.share.root"
+local values = require "suitkaise.share.values"
+
+local TABLE, OBJECT, WHOLE = kinds.TABLE, kinds.OBJECT, kinds.WHOLE
+local MAX_CACHED = 1024 -- values that a proxy remembers
+
+local quick = root.quick
+
+local proxy = {}
+
+--- proxy -> state: root, path, depth, where, cache, children; what else there
+-- is belongs to the kind of proxy.
+proxy.states = setmetatable({}, { __mode = "k" })
+local states = proxy.states
+
+local new_seen = quick and quick.new_seen or root.new_seen
+
+-- ---- names for messages ----
+
+--- "share.config" and "fps" -> "share.config.fps".
+function proxy.where(where, key)
+  if type(key) == "string" and key:match "^[%a_][%w_]*$" then
+    return where .. "." .. key
+  end
+  return where .. "[" .. errors.show(key) .. "]"
+end
+
+local function refuse_key(st, key)
+  errors.argument(st.where, "key", key, "a string, a number or a boolean",
+                  "caller")
+end
+
+local function check_key(st, key)
+  local kind = type(key)
+  if kind ~= "string" and kind ~= "boolean"
+     and (kind ~= "number" or key ~= key) then
+    refuse_key(st, key)
+  end
+end
+
+-- ---- making them ----
+
+--- A new proxy with that state.
+function proxy.make(metatable, st)
+  local made = core.share_proxy(metatable)
+  st.cache, st.cached = {}, 0
+  st.children = setmetatable({}, { __mode = "v" })
+  st.pointer = st.root.pointer
+  states[made] = st
+  return made
+end
+
+--- A proxy for the entry `key` of `st`, as long as it is of that class.
+function proxy.child(st, key, metatable, class)
+  local found = st.children[key]
+  if found then
+    local child = states[found]
+    if child.metatable == metatable and child.class == class then
+      return found
+    end
+  end
+  found = proxy.make(metatable, {
+    root = st.root, path = core.share_path(st.path, key),
+    depth = st.depth + 1, where = proxy.where(st.where, key),
+    metatable = metatable, class = class, parent = st, key = key,
+  })
+  st.children[key] = found
+  return found
+end
+
+-- ---- reading ----
+
+-- A place to remember a value; not more of them than fit a fast table.
+local function new_entry(st, key)
+  if st.cached >= MAX_CACHED then st.cache, st.cached = {}, 0 end
+  local entry = { seen = new_seen(), value = nil }
+  st.cache[key] = entry
+  st.cached = st.cached + 1
+  return entry
+end
+
+local function class_of(st, key)
+  local path = core.share_path(st.path, key)
+  local field = kinds.CLASS_FIELD
+  local kind, token
+  if quick then
+    kind, token = quick.get(st.pointer, path, st.depth + 1, field, 0)
+  end
+  if kind == nil then
+    kind, token = root.get(st.root, st.where, path, st.depth + 1, field, 0)
+  end
+  if kind ~= kinds.STRING then return nil end
+  return values.class(st.root, proxy.where(st.where, key), token)
+end
+
+--- What a read of that kind gives: a proxy, or the value itself.
+function proxy.wrap(st, key, kind, value)
+  if kind == TABLE then return proxy.child(st, key, proxy.Table) end
+  if kind == OBJECT then
+    local class = class_of(st, key)
+    return class and proxy.child(st, key, proxy.Object, class)
+  end
+  if kind == WHOLE then
+    return proxy.child(st, key, proxy.Object, debug.getmetatable(value))
+  end
+  return value
+end
+
+local function read_slowly(st, key, seen)
+  return root.get(st.root, proxy.where(st.where, key), st.path, st.depth, key,
+                  0, seen)
+end
+
+-- Values that are tables of their own would be changed behind our back.
+local function may_keep(kind, value)
+  return kind ~= kinds.CERIAL or type(value) ~= "table"
+end
+
+--- Read an entry: -> value, kind.
+function proxy.read(st, key)
+  check_key(st, key)
+  local entry = st.cache[key] or new_entry(st, key)
+  local seen = entry.seen
+  local kind, value
+  if quick then
+    kind, value = quick.get(st.pointer, st.path, st.depth, key, 0, seen)
+    if kind == nil then seen.off = 0 end -- never fresh
+    if value == nil and kind ~= kinds.ABSENT then
+      kind, value = read_slowly(st, key)
+    end
+  else
+    kind, value = read_slowly(st, key, seen)
+  end
+  if kind == kinds.ABSENT then
+    st.cache[key] = nil
+    return nil, kind
+  end
+  value = proxy.wrap(st, key, kind, value)
+  if may_keep(kind, value) then entry.value = value
+  else st.cache[key] = nil end
+  return value, kind
+end
+local read = proxy.read
+
+--- Is what an entry holds still so?
+function proxy.is_fresh(st, entry)
+  if quick then return quick.fresh(st.pointer, entry.seen) end
+  return st.root.handle:fresh(entry.seen)
+end
+
+--- -> __index of a kind of proxy: the remembered value, if it is fresh, else
+-- `miss(st, key)`.
+function proxy.indexer(miss)
+  if not quick then
+    return function(self, key)
+      local st = states[self]
+      local entry = st.cache[key]
+      if entry and st.root.handle:fresh(entry.seen) then return entry.value end
+      return (miss(st, key))
+    end
+  end
+  local fresh = quick.fresh
+  return function(self, key)
+    local st = states[self]
+    local entry = st.cache[key]
+    if entry and fresh(st.pointer, entry.seen) then return entry.value end
+    return (miss(st, key))
+  end
+end
+
+-- ---- writing ----
+
+--- Queue: entry `key` is `value` from now on.
+function proxy.write(st, key, value)
+  if quick and quick.set(st.pointer, st.path, st.depth, key, value) then
+    return
+  end
+  check_key(st, key)
+  root.set(st.root, proxy.where(st.where, key), st.path, st.depth, key, value)
+end
+local write = proxy.write
+
+-- ---- tables ----
+
+local Table = { __name = "shared table" }
+proxy.Table = Table
+Table.__index = proxy.indexer(read)
+
+function Table.__newindex(self, key, value)
+  write(states[self], key, value)
+end
+
+-- The last index with a value, as `#` finds one: there is none after it.
+local function border(st, n)
+  local function has(i) return read_slowly(st, i) ~= kinds.ABSENT end
+  if n == 0 or not has(1) then return 0 end
+  if has(n) then return n end
+  local low, high = 1, n
+  while high - low > 1 do
+    local middle = math.floor((low + high) / 2)
+    if has(middle) then low = middle else high = middle end
+  end
+  return low
+end
+
+--- How many items the array at a state's path has.
+function proxy.length(st)
+  local self = st.root
+  local kind, n = root.get(self, st.where, st.path, st.depth, nil,
+                           kinds.ENTRIES)
+  return kind == TABLE and border(st, n) or 0
+end
+
+function Table.__len(self)
+  return proxy.length(states[self])
+end
+
+function proxy.tostring(self)
+  return states[self].where
+end
+Table.__tostring = proxy.tostring
+
+--- Two proxies of one path are the same.
+function proxy.equal(a, b)
+  local x, y = states[a], states[b]
+  return x ~= nil and y ~= nil and x.root == y.root and x.path == y.path
+    and x.depth == y.depth and x.metatable == y.metatable
+end
+Table.__eq = proxy.equal
+
+-- ---- whole tables ----
+
+--- Every entry of a table: arrays of keys and of values as reads give them.
+function proxy.entries(st)
+  local keys, stored, kinds_of = root.list(st.root, st.where, st.path,
+                                           st.depth)
+  if not keys then return {}, {} end
+  for i, kind in pairs(kinds_of) do
+    stored[i] = proxy.wrap(st, keys[i], kind, stored[i])
+  end
+  return keys, stored
+end
+
+--- A plain copy of a table and all that is in it.
+function proxy.copy_table(st)
+  local keys, stored = proxy.entries(st)
+  local copy = {}
+  for i = 1, #keys do copy[keys[i]] = proxy.copy(stored[i]) end
+  return copy
+end
+
+--- A plain copy of what a read gave.
+function proxy.copy(value)
+  local st = states[value]
+  if not st then return value end
+  local copy = values.plain[getmetatable(value)]
+  return copy and copy(value) or value
+end
+
+values.plain[Table] = function(self) return proxy.copy_table(states[self]) end
+
+return proxy

@@ -1,0 +1,215 @@
+-- What a process knows of one share, and how it waits: every command and
+-- every read of the faces goes through here.
+--
+-- A path is a string of keys as core.share_path makes it; a depth is the
+-- number of its keys, plus kinds.ROOT times the number of its root.
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
+local quick = require "suitkaise.share.quick"
+
+local MAX_WAIT = 3600 -- seconds that the core is asked to wait at once
+
+local root = {}
+
+--- id -> root, of all shares that this process can reach.
+root.by_id = setmetatable({}, { __mode = "v" })
+
+--- The fast path, or nil.
+root.quick = quick.load()
+
+-- ---- how a wait is spent ----
+
+--- Called before each look: -> seconds that the core may wait for it, and a
+-- function to call after a look in vain, or nil. Replaced while a task of
+-- async waits.
+function root.patience()
+  return 0.1
+end
+
+-- Call look(seconds) until its first result is not nil or it fails with
+-- another code than a timeout. -> what it returned.
+local function insist(self, look, timeout)
+  local deadline
+  while true do
+    local slice, rest = root.patience()
+    local first, message, code = look(math.min(slice, timeout or slice))
+    if first ~= nil or code ~= "SKE_TIMEOUT" then
+      return first, message, code
+    end
+    if self.handle:is_serving() then
+      return nil, "a call that runs in the coordinator cannot wait for the "
+        .. "share", "SKE_SERVING"
+    end
+    local now = core.now()
+    deadline = deadline or timeout and now + timeout
+    if deadline and now >= deadline then return nil, message, code end
+    if rest then rest() end
+  end
+end
+
+-- ---- errors ----
+
+local CLASSES = {
+  SKE_FULL = "ShareFullError", SKE_STOPPED = "ShareStoppedError",
+  SKE_TIMEOUT = "ShareTimeoutError", SKE_DOWN = "ShareDownError",
+  SKE_MANY = "TooManyProcessesError", SKE_RAISED = "ShareCallError",
+}
+
+local TEXTS = {
+  SKE_FULL = "the value does not fit: max_bytes is used up",
+  SKE_STOPPED = "the share is stopped and a write to this is queued; start it",
+  SKE_TIMEOUT = "not served in time",
+  SKE_DOWN = "its coordinator cannot be kept running",
+  SKE_MANY = "more processes use the share than max_processes",
+  SKE_ABSENT = "there is no such table",
+  SKE_TYPE = "it is no table, or not of that type",
+  SKE_POISON = "the call ended the coordinator too often and was dropped",
+}
+
+--- The error of a call that raised: `report` is what serve.lua made of it.
+function root.call_error(where, report)
+  if type(report) ~= "table" then report = { error = report } end
+  local original = report.error
+  local message = type(original) == "table" and original.message or original
+  local ok, text = pcall(tostring, message)
+  return errors.new("ShareCallError", {
+    message = (report.call or where) .. ": "
+      .. (ok and text or errors.show(message)),
+    original_error = original, traceback = report.traceback,
+    pid = report.pid, call = report.call,
+  })
+end
+
+--- Raise what went wrong at `where`, at the line of whoever called us.
+function root.fail(_, where, message, code, report)
+  if code == "SKE_RAISED" then error(root.call_error(where, report), 0) end
+  errors.raise(CLASSES[code] or "ShareError", {
+    message = where .. ": " .. (TEXTS[code] or message), code = code,
+  }, "caller")
+end
+
+-- ---- reading ----
+
+--- -> kind, value; kinds.ABSENT when there is none. Of a table or object the
+-- value is its size. `seen` (root.new_seen) is filled.
+function root.get(self, where, path, depth, key, how, seen)
+  local handle = self.handle
+  local kind, value, code = handle:get(path, depth, key, how, 0, seen)
+  if kind == nil then
+    kind, value, code = insist(self, function(seconds)
+      return handle:get(path, depth, key, how, seconds, seen)
+    end, self.read_timeout)
+    if kind == nil then root.fail(self, where, value, code) end
+  end
+  return kind, value
+end
+
+--- -> arrays of keys and values, and a table of the kinds of those values
+-- that are more than plain ones; nil when there is no such table.
+function root.list(self, where, path, depth, seen)
+  local handle = self.handle
+  local keys, values, rest = insist(self, function(seconds)
+    return handle:list(path, depth, seconds, seen)
+  end, self.read_timeout)
+  if keys ~= nil then return keys, values, rest end
+  if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
+  root.fail(self, where, values, rest)
+end
+
+function root.new_seen()
+  return core.share_seen()
+end
+
+-- ---- writing ----
+
+--- Queue: the value of `key` is this one from now on; nil deletes it.
+function root.set(self, where, path, depth, key, value)
+  local done, message, code, what =
+    self.handle:set(path, depth, key, value, self.read_timeout)
+  if done then return end
+  if what == "value" then
+    errors.raise("SerializationError", {
+      message = where .. message .. code, path = where .. message,
+    }, "caller")
+  end
+  root.fail(self, where, message, code)
+end
+
+-- What came of a call; waits on while there is nothing.
+local function finish(self, where, receipt, done, ...)
+  if done then return ... end
+  local message, code, report = ...
+  local handle, sent, reply = self.handle, receipt[1], receipt[2]
+  if code ~= "SKE_TIMEOUT" then
+    root.fail(self, where, message, code, report)
+  elseif core.now() >= receipt[3] then
+    handle:forget(sent, reply)
+    root.fail(self, where, message, code)
+  end
+  local slice, rest = root.patience()
+  if rest then rest() end
+  return finish(self, where, receipt, handle:answer(sent, reply, slice))
+end
+
+local function answer(self, where, sent, reply, code)
+  if sent == nil then root.fail(self, where, reply, code) end
+  return finish(self, where, { sent, reply, core.now() + self.read_timeout },
+                self.handle:answer(sent, reply, 0))
+end
+
+--- Add to a number -> the new one.
+function root.add(self, where, path, depth, key, n)
+  return answer(self, where, self.handle:add(path, depth, key, n,
+                                             self.read_timeout))
+end
+
+--- Run something in the coordinator: `what` and its arguments are for
+-- serve.lua. `writes`: keys of the entries that it may change, as
+-- core.share_path("", key) makes them, one after another; nil: any.
+-- `is_inside`: the value at the path stays what it is.
+function root.call(self, where, path, depth, writes, is_inside, what, ...)
+  if self.handle:is_serving() then
+    root.fail(self, where, "a call that runs in the coordinator cannot wait "
+              .. "for another", "SKE_SERVING")
+  end
+  return answer(self, where,
+                self.handle:call(path, depth, writes, is_inside, true,
+                                 self.read_timeout, what, ...))
+end
+
+--- The same without waiting; errors go to share:errors().
+function root.send(self, where, path, depth, writes, is_inside, what, ...)
+  local done, message, code =
+    self.handle:call(path, depth, writes, is_inside, false, self.read_timeout,
+                     what, ...)
+  if not done then root.fail(self, where, message, code) end
+end
+
+--- Wait until all that was queued is applied.
+function root.flush(self, where, timeout)
+  local handle = self.handle
+  local done, message, code = insist(self, function(seconds)
+    return handle:flush(seconds)
+  end, timeout)
+  if not done then root.fail(self, where, message, code) end
+end
+
+--- Wait until look() is true or the time is over -> is it? It is called after
+-- every change of the share.
+function root.wait_until(self, look, timeout)
+  local handle = self.handle
+  local deadline = timeout and core.now() + timeout
+  local before = handle:await(0, 0)
+  while not look() do
+    local slice, rest = root.patience()
+    local left = deadline and deadline - core.now() or MAX_WAIT
+    if left <= 0 then return false end
+    before = handle:await(before, math.min(slice, left))
+    if rest then rest() end
+  end
+  return true
+end
+
+return root

@@ -1,0 +1,120 @@
+-- In the coordinator: what calls do. Each runs alone, on values of the share
+-- as they are now; what it changed is kept when it returns, or nothing of it.
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local lists = require "suitkaise.share.lists"
+local meta = require "suitkaise.share.meta"
+local Mirror = require "suitkaise.share.mirror"
+
+local traceback = debug.traceback
+local SCALAR = { number = true, string = true, boolean = true }
+
+local serve = {}
+
+-- ---- what a call may be ----
+
+local actions = {}
+
+local function store(mirror, writes, ...)
+  mirror:keep(writes)
+  return ...
+end
+
+--- A method of an object.
+function actions.method(self, path, depth, name, ...)
+  local mirror = Mirror.at(self, path, depth)
+  local object = mirror.object
+  local class = getmetatable(object)
+  local method = object[name]
+  self.calling = name
+  return store(mirror, meta.writes(class, name), method(object, ...))
+end
+
+-- The table that keys lead to, in an object.
+local function descend(object, keys)
+  for i = 1, #keys do
+    object = object[keys[i]]
+    if type(object) ~= "table" then
+      error("there is no such table in the object any more", 0)
+    end
+  end
+  return object
+end
+
+local function writes_of(mirror, field)
+  if mirror.is_whole or field == nil then return nil end
+  return { [field] = true }
+end
+
+--- Something done to a table inside an object: `how` is a name of lists.plain.
+function actions.inside(self, path, depth, keys, how, ...)
+  local mirror = Mirror.at(self, path, depth)
+  local at = descend(mirror.object, keys)
+  return store(mirror, writes_of(mirror, keys[1]), lists.plain[how](at, ...))
+end
+
+--- A method of an object inside an object.
+function actions.inner_method(self, path, depth, keys, name, ...)
+  local mirror = Mirror.at(self, path, depth)
+  local object = descend(mirror.object, keys)
+  self.calling = name
+  return store(mirror, writes_of(mirror, keys[1]), object[name](object, ...))
+end
+
+--- Something done to an array or table of the share.
+function actions.list(self, path, depth, how, ...)
+  return lists.shared[how](self, path, depth, ...)
+end
+
+--- Read, change and write back: `change(value, ...)` returns the new one.
+function actions.update(self, path, depth, change, ...)
+  local value = change(Mirror.copy(self, path, depth), ...)
+  self.handle:change_set(path, depth, nil, value)
+  if SCALAR[type(value)] then return value end
+end
+
+--- From now on live things in objects are connected with these secrets.
+function actions.reconnect(self, _, _, auth)
+  self.auth = auth or {}
+  self.mirrors = {}
+end
+
+-- ---- one call ----
+
+-- xpcall with arguments, which 5.1 has not.
+local run = xpcall
+if not select(2, xpcall(function(...) return ... end, print, true)) then
+  function run(action, handler, ...)
+    local n, arguments = select("#", ...), { ... }
+    return xpcall(function()
+      return action(unpack(arguments, 1, n))
+    end, handler)
+  end
+end
+
+local function report(self)
+  return function(err)
+    return {
+      error = err, call = self.calling, traceback = traceback("", 2),
+      pid = core.getpid(),
+    }
+  end
+end
+
+--- Made once for each root; the binding calls it with what the command says.
+function serve.make(self)
+  self.mirrors = {}
+  local describe = report(self)
+  return function(path, depth, _, is_dropped, what, ...)
+    if is_dropped then self.mirrors = {} end
+    self.calling = nil
+    local action = actions[what]
+    if not action then
+      errors.raise("ShareError", "unknown call " .. errors.show(what))
+    end
+    return run(action, describe, self, path, depth, ...)
+  end
+end
+
+return serve

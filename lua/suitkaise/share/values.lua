@@ -1,0 +1,158 @@
+-- What becomes of a value that is put into a share, and the classes of the
+-- objects in it: by name, or by value, once for the whole share.
+
+local core = require "suitkaise.core"
+local describe_name = require "suitkaise.cerial.describe".name
+local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
+local names = require "suitkaise.cerial.names"
+local registry = require "suitkaise.cerial.registry"
+local resolve = require "suitkaise.cerial.resolve"
+local root = require "suitkaise.share.root"
+
+local CLASS = require("suitkaise.cerial.kinds").CLASS
+
+local values = {}
+
+--- metatable of a proxy -> function(proxy) that gives the plain value of what
+-- it stands for; proxies themselves cannot be stored.
+values.plain = setmetatable({}, { __mode = "k" })
+
+-- A wrapper: its value goes in as it is, and is read as a whole.
+local Leaf = {}
+
+--- Let `value` be stored as one item, whatever it is.
+function values.leaf(value)
+  return setmetatable({ value }, Leaf)
+end
+
+-- ---- classes ----
+
+local function new_token(self, class)
+  if self.name then
+    errors.raise("SerializationError", {
+      message = "the class of an object has no name, and in a named share "
+        .. "classes go by name only; make it a field of a module or use "
+        .. "cerial.register",
+    }, "caller")
+  end
+  local token
+  -- no two processes make the same one
+  repeat
+    token = ("v%x.%x"):format(core.getpid(), self.classes_made)
+    self.classes_made = self.classes_made + 1
+  until not self.classes[token]
+  root.set(self, "class", "", kinds.PRIVATE, token,
+           values.leaf(class))
+  return token
+end
+
+--- The text that stands for a class in this share.
+function values.token(self, class)
+  local token = self.tokens[class]
+  if token then return token end
+  local kind, name = describe_name(class)
+  if kind == nil then
+    names.refresh()
+    kind, name = describe_name(class)
+  end
+  token = kind == CLASS and "n" .. name or new_token(self, class)
+  self.tokens[class] = token
+  self.classes[token] = class
+  return token
+end
+
+local function load_class(self, where, token)
+  if token:sub(1, 1) == "n" then
+    local class, why = resolve.name(CLASS, token:sub(2), true)
+    if class then return class end
+    errors.raise("DeserializationError", where .. ": " .. why, "caller")
+  end
+  local _, class = root.get(self, where, "", kinds.PRIVATE, token, 0)
+  if type(class) ~= "table" then
+    errors.raise("DeserializationError", where
+      .. ": the class of the object is not in the share", "caller")
+  end
+  return class
+end
+
+--- The class that a token stands for.
+function values.class(self, where, token)
+  local class = self.classes[token]
+  if not class then
+    class = load_class(self, where, token)
+    self.classes[token] = class
+    self.tokens[class] = token
+  end
+  return class
+end
+
+-- ---- objects ----
+
+local SIMPLE = { number = true, string = true, boolean = true }
+-- values that have no parts which another field could have too
+local ALONE = { number = true, string = true, boolean = true, cdata = true }
+
+-- Is nothing in `value` also in another field, or the object itself? `owners`:
+-- table -> field.
+local function is_separate(value, field, owners)
+  if ALONE[type(value)] then return true end
+  if type(value) == "userdata" then return true end
+  if type(value) ~= "table" then return false end -- a closure may hold self
+  if owners[value] then return owners[value] == field end
+  owners[value] = field
+  local meta = getmetatable(value)
+  if meta ~= nil and registry.field(meta, "__serialize") then return true end
+  for k, v in next, value do
+    if not (is_separate(k, field, owners) and is_separate(v, field, owners))
+    then
+      return false
+    end
+  end
+  return true
+end
+
+--- Can each field of the object be stored by itself?
+function values.has_fields(object)
+  local owners = { [object] = object }
+  for k, v in next, object do
+    if not SIMPLE[type(k)] or not is_separate(v, k, owners) then
+      return false
+    end
+  end
+  return true
+end
+
+local function describe_object(self, object, meta)
+  if registry.field(meta, "__serialize") or not values.has_fields(object) then
+    return "whole", object
+  end
+  local fields = {}
+  for k, v in next, object do fields[k] = v end
+  return "object", values.token(self, meta), fields
+end
+
+--- For the binding: how a value that is no plain one is stored.
+function values.describer(self)
+  return function(value)
+    local meta = debug.getmetatable(value)
+    if type(meta) ~= "table" or type(value) == "cdata"
+       or type(value) == "string" then
+      return "leaf", value
+    end
+    if meta == Leaf then return "leaf", value[1] end
+    local plain = values.plain[meta]
+    if plain then
+      value = plain(value)
+      meta = getmetatable(value)
+      if type(value) ~= "table" then return "leaf", value end
+      if not meta then return "table", value end
+    end
+    if type(value) == "table" and not registry.metatables[meta] then
+      return describe_object(self, value, meta)
+    end
+    return "leaf", value
+  end
+end
+
+return values
