@@ -1,0 +1,396 @@
+--- What a function reads and writes, found from its LuaJIT bytecode.
+--
+-- The answer is safe: what can be written is never left out; where the code
+-- is not clear the answer is "all". It is that of the names as they are when
+-- it is asked for: a method or helper that is replaced later is looked at
+-- again by the next question. These are taken for granted, and are to be
+-- declared in `_shared_meta` where they are not so:
+--
+-- * operators, comparisons and reads of a table in a field do not change it
+--   (a table that fills itself when it is read does);
+-- * an object's methods are those of its class;
+-- * two fields hold the same table only when a method of the class, or its
+--   constructor, makes it so;
+-- * different parts of an argument are different tables.
+--
+-- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
+-- else "all".
+-- @module suitkaise.detect
+
+local bytecode = require "suitkaise.detect.bytecode"
+local errors = require "suitkaise.errors"
+local options = require "suitkaise.options"
+
+local detect = {}
+
+local MAX_ROUNDS = 6 -- over the methods of a class
+
+--- Is there bytecode to look at?
+detect.is_available = bytecode.is_available
+
+local Flow, Heap -- loaded when there is something to look at
+
+local function load_analysis()
+  Flow = Flow or require "suitkaise.detect.flow"
+  Heap = Heap or require "suitkaise.detect.heap"
+end
+
+-- ---- is an answer still true? ----
+
+-- What an answer depends on is kept in a weak array, five entries for each:
+-- what went away no longer equals what is there.
+local NIL = {}
+
+local STILL = {
+  field = function(t, key, value) return rawget(t, key) == value end,
+  metatable = function(t, _, value) return debug.getmetatable(t) == value end,
+  upvalue = function(fn, i, value)
+    local _, now = debug.getupvalue(fn, i)
+    return now == value
+  end,
+}
+
+local function add_deps(list, deps)
+  local seen = list.seen or {}
+  for _, dep in ipairs(deps) do
+    local kind, where, key, value = dep[1], dep[2], dep[3], dep[4]
+    local known = seen[where] or {}
+    seen[where] = known
+    local name = key == nil and NIL or key
+    if not known[name] then
+      known[name] = true
+      local n = list.n
+      list[n + 1], list[n + 2], list[n + 3] = kind, where, key
+      list[n + 4] = value == nil and NIL or value
+      list.n = n + 4
+    end
+  end
+  list.seen = seen
+end
+
+local function new_deps()
+  return setmetatable({ n = 0 }, { __mode = "v" })
+end
+
+local function are_true(deps)
+  for i = 1, deps.n, 4 do
+    local where, value = deps[i + 1], deps[i + 3]
+    if where == nil or value == nil then return false end
+    if value == NIL then value = nil end
+    if not STILL[deps[i]](where, deps[i + 2], value) then return false end
+  end
+  return true
+end
+
+-- ---- classes ----
+
+local function chain_of(class)
+  local list, seen = {}, {}
+  while type(class) == "table" and not seen[class] do
+    seen[class] = true
+    list[#list + 1] = class
+    local index = rawget(class, "__index")
+    local meta = debug.getmetatable(class)
+    class = type(index) == "table" and index ~= class and index
+      or type(meta) == "table" and rawget(meta, "__index") or nil
+  end
+  return list
+end
+
+-- Every function of a class and those above it, and how many fields there
+-- are: a new one may change the answer.
+local function functions_of(class)
+  local list, count = {}, 0
+  for _, t in ipairs(chain_of(class)) do
+    for key, value in next, t do
+      count = count + 1
+      if type(value) == "function" and bytecode.of(value)
+         and tostring(key):sub(1, 2) ~= "__" then
+        list[#list + 1] = value
+      end
+    end
+  end
+  return list, count
+end
+
+local function count_fields(class)
+  local count = 0
+  for _, t in ipairs(chain_of(class)) do
+    for _ in next, t do count = count + 1 end
+  end
+  return count
+end
+
+local function copy(aliases)
+  local new = Heap.no_aliases()
+  for _, name in ipairs { "links", "outside" } do
+    for key, set in pairs(aliases[name]) do
+      new[name][key] = {}
+      for other in pairs(set) do new[name][key][other] = true end
+    end
+  end
+  for key in pairs(aliases.held) do new.held[key] = true end
+  new.is_all = aliases.is_all
+  return new
+end
+
+local function size(aliases)
+  local n = aliases.is_all and 1 or 0
+  for _, name in ipairs { "links", "outside" } do
+    for _, set in pairs(aliases[name]) do
+      for _ in pairs(set) do n = n + 1 end
+    end
+  end
+  for _ in pairs(aliases.held) do n = n + 1 end
+  return n
+end
+
+local function arguments(flow, count, has_self, id)
+  local args = { n = count, rest = nil }
+  for i = 1, count do
+    args[i] = flow.u:union(flow.u:unknown("argument " .. i .. id),
+                           flow.u.scalar)
+  end
+  if has_self then args[1] = flow.u.self end
+  if count < 1 and has_self then args.n = 1 end
+  args.rest = flow.u:union(flow.u:unknown("arguments" .. id), flow.u.scalar)
+  return args
+end
+
+-- Look at one function as a method: -> the flow and its results, or nil when
+-- that is too much.
+local function look(class, aliases, fn, has_self, is_class_wide)
+  local flow = Flow.new(class, aliases)
+  flow.is_class_wide = is_class_wide
+  local unit = flow:unit_of(fn)
+  if not unit then return nil end
+  local count = unit.proto.params
+  local results
+  local is_done = flow:settle(function()
+    results = flow:run(unit, arguments(flow, count, has_self, ""))
+    flow.heap:hand_out(flow:all_of(results))
+  end)
+  return is_done and flow or nil, results
+end
+
+-- A function of a class that makes an object and has no self is a
+-- constructor.
+local function look_class_wide(class, aliases, fn)
+  if debug.getlocal(fn, 1) ~= "self" then
+    local trial = copy(aliases)
+    local flow = look(class, trial, fn, false, true)
+    if flow and flow.has_made_instance then return flow, trial end
+  end
+  local new = copy(aliases)
+  return look(class, new, fn, true, true), new
+end
+
+-- Which fields of a class's objects may share tables, because of any of its
+-- functions.
+local function find_aliases(class)
+  local deps = new_deps()
+  local aliases = Heap.no_aliases()
+  local list, count = functions_of(class)
+  for _ = 1, MAX_ROUNDS do
+    local before = size(aliases)
+    for _, fn in ipairs(list) do
+      local flow, new = look_class_wide(class, aliases, fn)
+      if flow then
+        aliases = new
+        add_deps(deps, flow.deps)
+      end
+    end
+    if size(aliases) == before then break end
+  end
+  return { aliases = aliases, deps = deps, count = count }
+end
+
+local class_cache = setmetatable({}, { __mode = "k" })
+
+local function is_current(record, class)
+  return record.count == count_fields(class) and are_true(record.deps)
+end
+
+local function aliases_of(class)
+  if class == nil then
+    return { aliases = Heap.no_aliases(), deps = new_deps(), count = 0 }
+  end
+  local record = class_cache[class]
+  if not record or not is_current(record, class) then
+    record = find_aliases(class)
+    class_cache[class] = record
+  end
+  return record
+end
+
+-- ---- methods ----
+
+local function returns_something(fn)
+  local proto = bytecode.of(fn)
+  if not proto then return nil end
+  local has_tail_call = false
+  for _, ins in ipairs(proto.code) do
+    local op = ins.op
+    if op == "RET" or op == "RET1" or op == "RETM" then return true end
+    has_tail_call = has_tail_call or op == "CALLT" or op == "CALLMT"
+  end
+  if has_tail_call then return nil end
+  return false
+end
+
+local function unknown(fn)
+  return { reads = "all", writes = "all", returns = returns_something(fn) }
+end
+
+local function detect_method(class, fn)
+  if not bytecode.of(fn) then return unknown(fn), new_deps() end
+  load_analysis()
+  local wide = aliases_of(class)
+  local flow = look(class, copy(wide.aliases), fn, true, false)
+  if not flow then return unknown(fn), new_deps() end
+  local reads, writes = flow.heap:effects()
+  local deps = new_deps()
+  add_deps(deps, flow.deps)
+  return {
+    reads = reads, writes = writes, returns = returns_something(fn),
+  }, deps
+end
+
+-- ---- what is declared ----
+
+local METHOD_SPEC = {
+  reads = { type = "table", values = { "all" } },
+  writes = { type = "table", values = { "all" } },
+  returns = "boolean",
+}
+local PROPERTY_SPEC = { reads = METHOD_SPEC.reads }
+
+local function to_set(owner, name, list)
+  if list == nil or list == "all" then return list end
+  local set = {}
+  for i, field in pairs(list) do
+    if type(field) ~= "string" and type(field) ~= "number"
+       or type(i) ~= "number" then
+      errors.argument(owner, name, field, "an array of names of fields",
+                      "caller")
+    end
+    set[field] = true
+  end
+  return set
+end
+
+local function check_entry(owner, entry, spec)
+  if type(entry) ~= "table" then
+    errors.argument("_shared_meta", owner, entry, "a table", "caller")
+  end
+  local checked = options.check("_shared_meta: " .. owner, entry, spec,
+                                "caller")
+  checked.reads = to_set("_shared_meta: " .. owner, "reads", checked.reads)
+  checked.writes = to_set("_shared_meta: " .. owner, "writes",
+                          checked.writes)
+  return checked
+end
+
+local META_SPEC = { methods = "table", properties = "table" }
+
+-- `_shared_meta` of a class or of the nearest class above it.
+local function meta_of(class)
+  for _, t in ipairs(chain_of(class)) do
+    local meta = rawget(t, "_shared_meta")
+    if meta ~= nil then return meta end
+  end
+  return nil
+end
+
+--- Check a class's `_shared_meta` and bring it into one form.
+-- @tparam table class
+-- @treturn table `methods` and `properties`: by name, `reads` and `writes`
+--   (sets, "all", or nil where it is not declared) and `returns`
+-- @raise ArgumentError that says what is wrong
+function detect.declared(class)
+  local found = { methods = {}, properties = {} }
+  local meta = class ~= nil and meta_of(class)
+  if meta == nil or meta == false then return found end
+  if type(meta) ~= "table" then
+    errors.argument("_shared_meta", "it", meta, "a table", "caller")
+  end
+  local checked = options.check("_shared_meta", meta, META_SPEC, "caller")
+  for name, entry in pairs(checked.methods or {}) do
+    found.methods[name] = check_entry("methods." .. tostring(name), entry,
+                                      METHOD_SPEC)
+  end
+  for name, entry in pairs(checked.properties or {}) do
+    found.properties[name] = check_entry("properties." .. tostring(name),
+                                         entry, PROPERTY_SPEC)
+  end
+  return found
+end
+
+-- ---- answers ----
+
+local method_cache = setmetatable({}, { __mode = "k" })
+local NO_CLASS = {}
+
+local function cached(class, name, fn)
+  local by_name = method_cache[class or NO_CLASS]
+  local record = by_name and by_name[name]
+  if not record or record.key.fn ~= fn then return nil end
+  if class and rawequal(record.key.meta, meta_of(class) or NIL) == false
+  then return nil end
+  if not are_true(record.deps) then return nil end
+  if not class or not record.wide
+     or is_current(class_cache[class] or record.wide, class) then
+    return record.answer
+  end
+  return nil
+end
+
+local function remember(class, name, fn, answer, deps)
+  local owner = class or NO_CLASS
+  local by_name = method_cache[owner] or {}
+  method_cache[owner] = by_name
+  by_name[name] = {
+    key = setmetatable({ fn = fn, meta = class and meta_of(class) or NIL },
+                       { __mode = "v" }),
+    answer = answer, deps = deps, wide = class_cache[class or false],
+  }
+  return answer
+end
+
+--- What a method does to the fields of its object.
+-- @tparam ?table class its object's metatable
+-- @tparam string name
+-- @tparam[opt] function fn the method, when it is not `class[name]`
+-- @treturn table `reads` and `writes`, each a set of names of fields
+--   (`{ samples = true }`) or "all"; `returns`: true, false, or nil when it
+--   is not known whether it returns anything
+-- @raise ArgumentError when it is no method, or `_shared_meta` is wrong
+-- @usage detect.method(Stats, "record").writes.samples --> true
+function detect.method(class, name, fn)
+  if class ~= nil and type(class) ~= "table" then
+    errors.argument("detect.method", "class", class, "a class or nil",
+                    "caller")
+  end
+  if fn == nil then fn = class and class[name] end
+  if type(fn) ~= "function" then
+    errors.argument("detect.method", "fn", fn, "a function", "caller")
+  end
+  local answer = cached(class, name, fn)
+  if answer then return answer end
+  local declared = detect.declared(class).methods[name] or {}
+  local found, deps = nil, new_deps()
+  if declared.reads and declared.writes and declared.returns ~= nil then
+    found = declared
+  else
+    found, deps = detect_method(class, fn)
+  end
+  answer = {
+    reads = declared.reads or found.reads,
+    writes = declared.writes or found.writes,
+  }
+  answer.returns = found.returns
+  if declared.returns ~= nil then answer.returns = declared.returns end
+  return remember(class, name, fn, answer, deps)
+end
+
+return detect
