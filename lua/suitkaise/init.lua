@@ -21,6 +21,19 @@ local FIELDS = {
   Progress = { "suitkaise.shared", "Progress" },
   Pool = { "suitkaise.pool" },
   Share = { "suitkaise.share" },
+  Dict = { "suitkaise.shared.collections", "Dict" },
+  List = { "suitkaise.shared.collections", "List" },
+  Results = { "suitkaise.shared.collections", "Results" },
+  increment = { "suitkaise.access", "increment" },
+  update = { "suitkaise.access", "update" },
+  call = { "suitkaise.access", "call" },
+  wait_for = { "suitkaise.access", "wait_for" },
+  pairs = { "suitkaise.access", "pairs" },
+  ipairs = { "suitkaise.access", "ipairs" },
+  len = { "suitkaise.access", "len" },
+  insert = { "suitkaise.access", "insert" },
+  remove = { "suitkaise.access", "remove" },
+  snapshot = { "suitkaise.access", "snapshot" },
 }
 
 local sk = { version = "0.1.0" }

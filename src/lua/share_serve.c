@@ -179,7 +179,8 @@ static int change_set (lua_State *L) {
   lsk_payload *p;
   sk_path path;
   int rc;
-  if (lua_isnoneornil(L, 5)) {
+  lua_settop(L, 5);
+  if (lua_isnil(L, 5)) {
     path = lsk_share_path(L, h, 2);
     rc = sk_change_delete(h->change, &path);
     return rc && rc != SKE_ABSENT ? fail_change(L, rc) : 0;
@@ -209,7 +210,9 @@ static int is_stored (lua_State *L, lsk_share *h, const lsk_payload *p) {
 ** one than before; `kind` instead of its own, or nil */
 static int change_save (lua_State *L) {
   lsk_share *h = check_change(L);
-  lsk_payload *p = lsk_share_payload(L, 1);
+  lsk_payload *p;
+  lua_settop(L, 6);
+  p = lsk_share_payload(L, 1);
   lsk_share_leaf(L, h, 5, &p->b);
   if (!lua_isnoneornil(L, 6)) {
     uint32_t kind = (uint32_t)luaL_checkinteger(L, 6);

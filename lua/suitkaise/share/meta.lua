@@ -2,29 +2,13 @@
 -- class's `_shared_meta`, else found in its code, else the safe assumption.
 
 local core = require "suitkaise.core"
+local detect = require "suitkaise.detect"
 
 local meta = {}
 
 local known = setmetatable({}, { __mode = "k" })
 
-local function field(class, name)
-  local ok, value = pcall(function() return class[name] end)
-  return ok and value or nil
-end
-
-local function declared(class, name)
-  local all = field(class, "_shared_meta")
-  local methods = type(all) == "table" and all.methods
-  return type(methods) == "table" and methods[name] or nil
-end
-
-local function to_set(list)
-  if type(list) ~= "table" then return nil end
-  local set = {}
-  for _, key in ipairs(list) do set[key] = true end
-  return set
-end
-
+-- Keys as the core takes them, one after another; nil for all.
 local function encode_keys(set)
   if not set then return nil end
   local keys = {}
@@ -34,11 +18,11 @@ local function encode_keys(set)
 end
 
 local function find(class, name)
-  local told = declared(class, name) or {}
-  local writes = to_set(told.writes)
+  local found = detect.method(class, name)
+  local writes = found.writes ~= "all" and found.writes or nil
   return {
     writes = writes, keys = encode_keys(writes),
-    returns = told.returns ~= false, is_local = told.runs == "caller",
+    returns = found.returns ~= false,
   }
 end
 
@@ -58,13 +42,11 @@ function meta.of(class, name)
   return found
 end
 
---- Does the method run in the process that calls it, on the proxy?
-function meta.is_local(class, name)
-  return meta.of(class, name).is_local
-end
-
-function meta.writes(class, name)
-  return meta.of(class, name).writes
+--- The function that a class has for what runs in the process that calls it,
+-- on the proxy: `Class._shared_local = { name = function(proxy, ...) }`.
+function meta.local_method(class, name)
+  local all = class._shared_local
+  return type(all) == "table" and all[name] or nil
 end
 
 return meta

@@ -80,10 +80,11 @@ local function stub_of(class, name, method)
     stubs[class] = of_class
   end
   if not of_class[name] then
-    local is_local = meta.is_local(class, name)
+    local here = meta.local_method(class, name)
     of_class[name] = function(self, ...)
       local st = states[self]
-      if not st or is_local then return method(self, ...) end
+      if not st then return method(self, ...) end
+      if here then return here(self, ...) end
       return call(st, name, false, ...)
     end
   end

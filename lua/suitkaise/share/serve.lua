@@ -28,7 +28,7 @@ function actions.method(self, path, depth, name, ...)
   local class = getmetatable(object)
   local method = object[name]
   self.calling = name
-  return store(mirror, meta.writes(class, name), method(object, ...))
+  return store(mirror, meta.of(class, name).writes, method(object, ...))
 end
 
 -- The table that keys lead to, in an object.
