@@ -293,8 +293,10 @@ static int share_call (lua_State *L) {
   lsk_payload *p = lsk_share_payload(L, 1);
   size_t writes = 0;
   sk_receipt r;
+  lsk_share_begin_arguments(L, &p->b);
   for (i = WHAT; i <= top; i++)
     lsk_cerial_encode_for(L, i, &p->b, h->reader);
+  lsk_share_end_arguments(&p->b);
   cmd.payload = p->b.data;
   cmd.len = p->b.len;
   cmd.writes = lua_tolstring(L, 4, &writes);

@@ -87,6 +87,11 @@ SK_API int lsk_share_quick_fresh (const lsk_share *h, const sk_seen *seen);
 
 /* ---- share_serve.c ---- */
 
+/* Around the arguments of a call: the core pads a command, so they begin with
+** how long they are. */
+void lsk_share_begin_arguments (lua_State *L, lsk_buffer *b);
+void lsk_share_end_arguments (lsk_buffer *b);
+
 int lsk_share_serve (void *share, sk_change *c, const sk_command *cmd);
 void lsk_share_dropped (void *share);
 void lsk_open_share_serve (lua_State *L);  /* methods; the class is on top */

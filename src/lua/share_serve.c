@@ -10,18 +10,32 @@ enum { SERVE = 1, HANDLER_STACK = 40 };
 
 /* ---- a call ---- */
 
+void lsk_share_begin_arguments (lua_State *L, lsk_buffer *b) {
+  if (lsk_buffer_need(b, sizeof(uint32_t))) luaL_error(L, "not enough memory");
+  b->len += sizeof(uint32_t);
+}
+
+void lsk_share_end_arguments (lsk_buffer *b) {
+  uint32_t len = (uint32_t)(b->len - sizeof len);
+  memcpy(b->data, &len, sizeof len);
+}
+
 /* Push the call's arguments: what was encoded one after another. */
 static int push_arguments (lua_State *L, lsk_share *h,
                            const sk_command *cmd) {
   const uint8_t *at = cmd->payload;
-  size_t left = cmd->len;
+  uint32_t left;
   int n = 0;
+  if (cmd->len < sizeof left) return luaL_error(L, "call without arguments");
+  memcpy(&left, at, sizeof left);
+  if (left > cmd->len - sizeof left) return luaL_error(L, "call is cut off");
+  at += sizeof left;
   while (left) {
     size_t used;
     luaL_checkstack(L, HANDLER_STACK, "arguments");
     used = lsk_cerial_decode_from(L, at, left, h->reader);
     at += used;
-    left -= used;
+    left -= (uint32_t)used;
     n++;
   }
   return n;

@@ -121,19 +121,21 @@ void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b) {
 static int put_value (lua_State *L, lsk_share *h, int index, lsk_buffer *b,
                       int depth);
 
-/* Pushes "[key]" in front of the path on top, below the reason. */
+/* On top are the path below `key` and why it is refused: puts the key in
+** front of the path. A long way loses its end. */
 static int blame (lua_State *L, int key) {
+  enum { MOST = 60 };
+  int path = lua_gettop(L) - 1;
+  const char *below = lua_tostring(L, path);
+  if (lua_rawlen(L, path) > MOST) below = "...";
+  lua_pushvalue(L, key);
   if (lua_type(L, key) == LUA_TSTRING)
-    lua_pushfstring(L, "[\"%s\"]%s", lua_tostring(L, key),
-                    lua_tostring(L, -2));
-  else if (lua_type(L, key) == LUA_TNUMBER) {
-    lua_pushvalue(L, key);
-    lua_pushfstring(L, "[%s]%s", lua_tostring(L, -1), lua_tostring(L, -3));
-    lua_remove(L, -2);
-  }
-  else lua_pushfstring(L, "[%s]%s", luaL_typename(L, key),
-                       lua_tostring(L, -2));
-  lua_replace(L, -3);
+    lua_pushfstring(L, ".%s%s", lua_tostring(L, -1), below);
+  else if (lua_type(L, key) == LUA_TNUMBER)
+    lua_pushfstring(L, "[%s]%s", lua_tostring(L, -1), below);
+  else lua_pushfstring(L, "[%s]%s", luaL_typename(L, -1), below);
+  lua_replace(L, path);
+  lua_pop(L, 1);
   return 1;
 }
 

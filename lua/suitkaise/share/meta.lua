@@ -18,7 +18,11 @@ local function encode_keys(set)
 end
 
 local function find(class, name)
-  local found = detect.method(class, name)
+  local found = detect.declared(class).methods[name] or {}
+  -- what the method reads is not of interest here
+  if found.writes == nil or found.returns == nil then
+    found = detect.method(class, name)
+  end
   local writes = found.writes ~= "all" and found.writes or nil
   return {
     writes = writes, keys = encode_keys(writes),

@@ -70,7 +70,9 @@ local TEXTS = {
 
 --- The error of a call that raised: `report` is what serve.lua made of it.
 function root.call_error(where, report)
-  if type(report) ~= "table" then report = { error = report } end
+  if type(report) ~= "table" or errors.is(report, "Error") then
+    report = { error = report }
+  end
   local original = report.error
   local message = type(original) == "table" and original.message or original
   local ok, text = pcall(tostring, message)
@@ -124,10 +126,21 @@ end
 
 -- ---- writing ----
 
+-- A value that cannot be serialized is named by where it was to go.
+local function raise_for(where, err)
+  if errors.is(err, "SerializationError") and not err.share_path then
+    err.share_path = where
+    err.message = where .. ": " .. tostring(err.message)
+  end
+  error(err, 0)
+end
+
 --- Queue: the value of `key` is this one from now on; nil deletes it.
 function root.set(self, where, path, depth, key, value)
-  local done, message, code, what =
-    self.handle:set(path, depth, key, value, self.read_timeout)
+  local handle = self.handle
+  local ok, done, message, code, what =
+    pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
+  if not ok then raise_for(where, done) end
   if done then return end
   if what == "value" then
     errors.raise("SerializationError", {
