@@ -13,7 +13,9 @@
 --   constructor, makes it so;
 -- * a field that the class itself sets to numbers and strings only holds no
 --   table that another field holds too;
--- * different parts of an argument are different tables.
+-- * different parts of an argument are different tables;
+-- * a function that makes self a metatable, and `extend` of `sk.class`, is for
+--   classes: it is not called on objects.
 --
 -- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
 -- else "all".
@@ -30,11 +32,12 @@ local MAX_ROUNDS = 6 -- over the methods of a class
 --- Is there bytecode to look at?
 detect.is_available = bytecode.is_available
 
-local Flow, Heap -- loaded when there is something to look at
+local Flow, Heap, library -- loaded when there is something to look at
 
 local function load_analysis()
   Flow = Flow or require "suitkaise.detect.flow"
   Heap = Heap or require "suitkaise.detect.heap"
+  library = library or require "suitkaise.detect.library"
 end
 
 -- ---- is an answer still true? ----
@@ -46,15 +49,17 @@ local NIL = {}
 local function get(t, key) return t[key] end
 
 local STILL = {
-  field = function(t, key, value) return rawget(t, key) == value end,
-  metatable = function(t, _, value) return debug.getmetatable(t) == value end,
+  field = function(t, key, value) return rawequal(rawget(t, key), value) end,
+  metatable = function(t, _, value)
+    return rawequal(debug.getmetatable(t), value)
+  end,
   global = function(t, key, value)
     local ok, now = pcall(get, t, key)
     return (ok and now or nil) == (value or nil)
   end,
   upvalue = function(fn, i, value)
     local _, now = debug.getupvalue(fn, i)
-    return now == value
+    return rawequal(now, value)
   end,
 }
 
@@ -99,21 +104,25 @@ local function chain_of(class)
     list[#list + 1] = class
     local index = rawget(class, "__index")
     local meta = debug.getmetatable(class)
-    class = type(index) == "table" and index ~= class and index
+    class = type(index) == "table" and not rawequal(index, class) and index
       or type(meta) == "table" and rawget(meta, "__index") or nil
   end
   return list
 end
 
--- Every function of a class and those above it, and how many fields there
--- are: a new one may change the answer.
+local function is_event(key)
+  return type(key) == "string" and key:sub(1, 2) == "__"
+end
+
+-- Every function of a class and those above it that is to be looked at, and
+-- how many fields there are: a new one may change the answer.
 local function functions_of(class)
   local list, count = {}, 0
   for _, t in ipairs(chain_of(class)) do
     for key, value in next, t do
       count = count + 1
-      if type(value) == "function" and bytecode.of(value)
-         and tostring(key):sub(1, 2) ~= "__" then
+      if type(value) == "function" and not library.functions[value]
+         and not is_event(key) and bytecode.of(value) then
         list[#list + 1] = value
       end
     end
@@ -129,6 +138,8 @@ local function count_fields(class)
   return count
 end
 
+local SETS = { "held", "near", "numbers", "tables" } -- of aliases
+
 local function copy(aliases)
   local new = Heap.no_aliases()
   for _, name in ipairs { "links", "outside" } do
@@ -137,7 +148,7 @@ local function copy(aliases)
       for other in pairs(set) do new[name][key][other] = true end
     end
   end
-  for _, name in ipairs { "held", "numbers", "tables" } do
+  for _, name in ipairs(SETS) do
     for key in pairs(aliases[name]) do new[name][key] = true end
   end
   new.is_all = aliases.is_all
@@ -151,7 +162,7 @@ local function size(aliases)
       for _ in pairs(set) do n = n + 1 end
     end
   end
-  for _, name in ipairs { "held", "numbers", "tables" } do
+  for _, name in ipairs(SETS) do
     for _ in pairs(aliases[name]) do n = n + 1 end
   end
   return n
@@ -159,21 +170,24 @@ end
 
 local ARGUMENT = "argument "
 
-local function arguments(flow, count, has_self, names)
+local function arguments(flow, count, first, names)
   local args = { n = count, rest = nil }
   for i = 1, count do
     local label = ARGUMENT .. (names and names[i] or i)
     args[i] = flow.u:union(flow.u:unknown(label), flow.u.scalar)
   end
-  if has_self then args[1] = flow.u.self end
-  if count < 1 and has_self then args.n = 1 end
+  if first then
+    args[1] = first == "self" and flow.u.self
+      or flow.u:outside(flow.class, "class")
+    args.n = math.max(count, 1)
+  end
   args.rest = flow.u:union(flow.u:unknown(ARGUMENT .. "..."), flow.u.scalar)
   return args
 end
 
--- Look at one function as a method: -> the flow and its results, or nil when
--- that is too much.
-local function look(class, aliases, fn, has_self, is_class_wide, names)
+-- Look at one function, whose first argument is "self" or the "class": -> the
+-- flow and its results, or nil when that is too much.
+local function look(class, aliases, fn, first, is_class_wide, names)
   local flow = Flow.new(class, aliases)
   flow.is_class_wide = is_class_wide
   local unit = flow:unit_of(fn)
@@ -181,22 +195,26 @@ local function look(class, aliases, fn, has_self, is_class_wide, names)
   local count = unit.proto.params
   local results
   local is_done = flow:settle(function()
-    results = flow:run(unit, arguments(flow, count, has_self, names))
+    results = flow:run(unit, arguments(flow, count, first, names))
     flow.heap:hand_out(flow:all_of(results))
   end)
   return is_done and flow or nil, results
 end
 
 -- A function of a class that makes an object and has no self is a
--- constructor.
+-- constructor. For one whose self is a metatable, self is the class.
 local function look_class_wide(class, aliases, fn)
-  if debug.getlocal(fn, 1) ~= "self" then
-    local trial = copy(aliases)
-    local flow = look(class, trial, fn, false, true)
-    if flow and flow.has_made_instance then return flow, trial end
-  end
   local new = copy(aliases)
-  return look(class, new, fn, true, true), new
+  local flow
+  if debug.getlocal(fn, 1) ~= "self" then
+    flow = look(class, new, fn, nil, true)
+    if flow and flow.has_made_instance then return flow, new end
+    new = copy(aliases)
+  end
+  flow = look(class, new, fn, "self", true)
+  if not flow or not flow.is_for_classes then return flow, new end
+  new = copy(aliases)
+  return look(class, new, fn, "class", true), new
 end
 
 -- Which fields of a class's objects may share tables, because of any of its
@@ -263,7 +281,7 @@ local function detect_method(class, fn)
   if not bytecode.of(fn) then return unknown(fn), new_deps() end
   load_analysis()
   local wide = aliases_of(class)
-  local flow = look(class, copy(wide.aliases), fn, true, false)
+  local flow = look(class, copy(wide.aliases), fn, "self", false)
   if not flow then return unknown(fn), new_deps() end
   local reads, writes = flow.heap:effects()
   local deps = new_deps()
@@ -458,7 +476,7 @@ end
 
 local function detect_fn(fn)
   load_analysis()
-  local flow = look(nil, Heap.no_aliases(), fn, false, false,
+  local flow = look(nil, Heap.no_aliases(), fn, nil, false,
                     parameter_names(fn))
   if not flow then return nil end
   local answer = {

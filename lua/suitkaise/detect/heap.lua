@@ -19,11 +19,12 @@ local ANYWHERE = {}
 
 --- What the methods of a class do to one another: fields that may share a
 -- table (`links`), from which self can be reached (`held`), or that may hold
--- a table that was there before (`outside`); fields that are set to numbers
--- or strings (`numbers`), and such as may hold tables (`tables`).
+-- a table that was there before (`outside`), or that may be inside of any
+-- other field or around it (`near`); fields that are set to numbers or
+-- strings (`numbers`), and such as may hold tables (`tables`).
 function Heap.no_aliases()
   return {
-    links = {}, held = {},
+    links = {}, held = {}, near = {},
     outside = setmetatable({}, { __mode = "k" }), is_all = false,
     numbers = {}, tables = {},
   }
@@ -97,15 +98,23 @@ local function link_places(self, object, name)
   for other in pairs(object.places or {}) do self:link(name, other) end
 end
 
+local function link_relative(self, relative, name)
+  for other in pairs(relative.places or {}) do
+    if name == ANYWHERE then self:mark(self.aliases.near, other)
+    elseif other == ANYWHERE then self:mark(self.aliases.near, name)
+    else self:link(name, other) end
+  end
+end
+
 -- A part of an argument is inside the argument.
 local function link_relatives(self, object, name)
   local above = object.parent
   while above do
-    link_places(self, above, name)
+    link_relative(self, above, name)
     above = above.parent
   end
   for _, child in ipairs(object.children or {}) do
-    link_places(self, child, name)
+    link_relative(self, child, name)
   end
 end
 
@@ -347,7 +356,7 @@ function Heap:escape(set, given, seen)
       escape_new(self, object)
       self:escape(object.contents, given, seen)
     elseif kind == "closure" then
-      self:run_escaped(object, given)
+      self.let_escape(object, given)
     elseif kind == "outside" then
       self:escape_outside(object)
     end
@@ -371,7 +380,7 @@ function Heap:hand_out(set, seen)
     elseif object.kind == "new" then
       self:hand_out(object.contents, seen)
     elseif object.kind == "closure" then
-      self:run_escaped(object)
+      self.let_escape(object)
       self:hand_out(object.unit:captured(), seen)
     end
   end
@@ -428,9 +437,13 @@ function Heap:effects()
   local writes = self.writes_all and "all" or self.writes
   if writes ~= "all" and next(writes) ~= nil then
     writes = spread(self, writes)
+    local near = self.aliases.near
     local loses = self.aliases.is_all or writes[ANYWHERE]
-    for name in pairs(writes) do loses = loses or is_held(self, name) end
-    if loses then writes = "all" end
+    for name in pairs(writes) do
+      loses = loses or is_held(self, name) or near[name]
+    end
+    if loses then writes = "all"
+    else for name in pairs(near) do writes[name] = true end end
   end
   return self.reads_all and "all" or self.reads, writes
 end
