@@ -14,8 +14,8 @@
 -- * a field that the class itself sets to numbers and strings only holds no
 --   table that another field holds too;
 -- * different parts of an argument are different tables;
--- * a function that makes self a metatable, and `extend` of `sk.class`, is for
---   classes: it is not called on objects.
+-- * a function that makes self a metatable, or makes a class, is for classes:
+--   it is not called on objects.
 --
 -- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
 -- else "all".
@@ -28,6 +28,7 @@ local options = require "suitkaise.options"
 local detect = {}
 
 local MAX_ROUNDS = 6 -- over the methods of a class
+local NOTHING = "nothing"
 
 --- Is there bytecode to look at?
 detect.is_available = bytecode.is_available
@@ -155,16 +156,13 @@ local function copy(aliases)
   return new
 end
 
+-- How much of it there is that the analysis of a function looks at.
 local function size(aliases)
-  local n = aliases.is_all and 1 or 0
-  for _, name in ipairs { "links", "outside" } do
-    for _, set in pairs(aliases[name]) do
-      for _ in pairs(set) do n = n + 1 end
-    end
+  local n = 0
+  for _, set in pairs(aliases.outside) do
+    for _ in pairs(set) do n = n + 1 end
   end
-  for _, name in ipairs(SETS) do
-    for _ in pairs(aliases[name]) do n = n + 1 end
-  end
+  for _ in pairs(aliases.held) do n = n + 1 end
   return n
 end
 
@@ -201,42 +199,53 @@ local function look(class, aliases, fn, first, is_class_wide, names)
   return is_done and flow or nil, results
 end
 
--- A function of a class that makes an object and has no self is a
--- constructor. For one whose self is a metatable, self is the class.
-local function look_class_wide(class, aliases, fn)
-  local new = copy(aliases)
-  local flow
-  if debug.getlocal(fn, 1) ~= "self" then
-    flow = look(class, new, fn, nil, true)
-    if flow and flow.has_made_instance then return flow, new end
-    new = copy(aliases)
+-- Look at a function of a class, for what it does to any object: -> the flow,
+-- the aliases then, and what its first argument was. One that makes an object
+-- and has no self is a constructor. One that makes objects of self is called
+-- on the class; one that makes classes does nothing to objects (NOTHING).
+local function look_class_wide(class, aliases, fn, first)
+  local function try(value)
+    local new = copy(aliases)
+    return look(class, new, fn, value, true), new, value
   end
-  flow = look(class, new, fn, "self", true)
-  if not flow or not flow.is_for_classes then return flow, new end
-  new = copy(aliases)
-  return look(class, new, fn, "class", true), new
+  if first ~= nil then return try(first) end
+  if debug.getlocal(fn, 1) ~= "self" then
+    local flow, new = try(false)
+    if flow and flow.has_made_instance then return flow, new, false end
+  end
+  local flow, new = try "self"
+  if not flow then return nil end
+  if flow.heap.has_made_class then return flow, aliases, NOTHING end
+  if flow.has_made_object then return try "class" end
+  return flow, new, "self"
 end
 
 -- Which fields of a class's objects may share tables, because of any of its
--- functions.
+-- functions. They are looked at again while what they depend on grows.
 local function find_aliases(class)
-  local deps = new_deps()
-  local aliases = Heap.no_aliases()
+  local deps, aliases = new_deps(), Heap.no_aliases()
   local list, count = functions_of(class)
-  for round = 1, MAX_ROUNDS do
-    local before = size(aliases)
-    for _, fn in ipairs(list) do
-      local flow, new = look_class_wide(class, aliases, fn)
-      if flow then
-        aliases = new
-        add_deps(deps, flow.deps)
-      else
-        aliases.is_all = true -- too much to tell
+  local sizes, firsts, is_done = {}, {}, nil
+  local function visit(i, fn)
+    local flow, new, first = look_class_wide(class, aliases, fn, firsts[i])
+    if flow then
+      aliases = new
+      add_deps(deps, flow.deps)
+    else
+      aliases.is_all, first = true, NOTHING -- too much to tell
+    end
+    sizes[i], firsts[i], is_done = size(aliases), first, false
+  end
+  for _ = 1, MAX_ROUNDS do
+    is_done = true
+    for i, fn in ipairs(list) do
+      if sizes[i] ~= size(aliases) and firsts[i] ~= NOTHING then
+        visit(i, fn)
       end
     end
-    if size(aliases) == before then break end
-    if round == MAX_ROUNDS then aliases.is_all = true end
+    if is_done then break end
   end
+  aliases.is_all = aliases.is_all or not is_done
   return { aliases = aliases, deps = deps, count = count }
 end
 

@@ -100,9 +100,11 @@ end
 
 local function link_relative(self, relative, name)
   for other in pairs(relative.places or {}) do
-    if name == ANYWHERE then self:mark(self.aliases.near, other)
-    elseif other == ANYWHERE then self:mark(self.aliases.near, name)
-    else self:link(name, other) end
+    if name == other or name ~= ANYWHERE and other ~= ANYWHERE then
+      self:link(name, other)
+    else
+      self:mark(self.aliases.near, name == ANYWHERE and other or name)
+    end
   end
 end
 
@@ -276,7 +278,15 @@ local function store_outside(self, object, key, set)
   self:escape(set)
 end
 
+local function has(set, object)
+  for _, other in ipairs(set.objects) do
+    if other == object then return true end
+  end
+  return false
+end
+
 local function store_new(self, object, key, set)
+  if key == "__index" and has(set, object) then self.has_made_class = true end
   self:add(object, "contents", set)
   if key ~= nil then self:add(object.keyed, key, set)
   else self:add(object, "dynamic", set) end

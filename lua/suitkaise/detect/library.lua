@@ -273,7 +273,7 @@ local function set_meta(flow, object, metas)
     flow.heap:escape(object.alone)
   end
   for _, meta in ipairs(metas.objects) do
-    if meta.kind == "self" then flow.is_for_classes = true end
+    if meta.kind == "self" then flow.has_made_object = true end
     if object.kind == "new" and type(meta.value) == "table" then
       object.metas = object.metas or {}
       flow.heap:mark(object.metas, meta.value)
