@@ -56,7 +56,7 @@ local STILL = {
   end,
   global = function(t, key, value)
     local ok, now = pcall(get, t, key)
-    return (ok and now or nil) == (value or nil)
+    return rawequal(ok and now or nil, value or nil)
   end,
   upvalue = function(fn, i, value)
     local _, now = debug.getupvalue(fn, i)
@@ -300,6 +300,14 @@ local function detect_method(class, fn)
   }, deps
 end
 
+-- A class may be stranger than the analysis is prepared for: what it raises
+-- is not the caller's concern.
+local function try_method(class, fn)
+  local ok, answer, deps = pcall(detect_method, class, fn)
+  if ok then return answer, deps end
+  return unknown(fn), new_deps()
+end
+
 -- ---- what is declared ----
 
 local METHOD_SPEC = {
@@ -378,7 +386,7 @@ local NO_CLASS = {}
 local function cached(class, name, fn)
   local by_name = method_cache[class or NO_CLASS]
   local record = by_name and by_name[name]
-  if not record or record.key.fn ~= fn then return nil end
+  if not record or not rawequal(record.key.fn, fn) then return nil end
   if class and rawequal(record.key.meta, meta_of(class) or NIL) == false
   then return nil end
   if not are_true(record.deps) then return nil end
@@ -390,6 +398,7 @@ local function cached(class, name, fn)
 end
 
 local function remember(class, name, fn, answer, deps)
+  if name == nil or name ~= name then return answer end -- no key
   local owner = class or NO_CLASS
   local by_name = method_cache[owner] or {}
   method_cache[owner] = by_name
@@ -401,10 +410,25 @@ local function remember(class, name, fn, answer, deps)
   return answer
 end
 
+-- A function, or what has a __call; such a thing is not looked into.
+local function is_callable(value)
+  if type(value) == "function" then return true end
+  local meta = debug.getmetatable(value)
+  return meta ~= nil and rawget(meta, "__call") ~= nil
+end
+
+-- An __index of the class that raises has no method.
+local function find_method(class, name)
+  local ok, value = pcall(get, class, name)
+  if ok then return value end
+  return nil
+end
+
 --- What a method does to the fields of its object.
 -- @tparam ?table class its object's metatable
 -- @tparam string name
--- @tparam[opt] function fn the method, when it is not `class[name]`
+-- @tparam[opt] function fn the method, when it is not `class[name]`; anything
+--   that can be called
 -- @treturn table `reads` and `writes`, each a set of names of fields
 --   (`{ samples = true }`) or "all"; `returns`: true, false, or nil when it
 --   is not known whether it returns anything
@@ -415,8 +439,8 @@ function detect.method(class, name, fn)
     errors.argument("detect.method", "class", class, "a class or nil",
                     "caller")
   end
-  if fn == nil then fn = class and class[name] end
-  if type(fn) ~= "function" then
+  if fn == nil then fn = find_method(class, name) end
+  if not is_callable(fn) then
     errors.argument("detect.method", "fn", fn, "a function", "caller")
   end
   local answer = cached(class, name, fn)
@@ -426,7 +450,7 @@ function detect.method(class, name, fn)
   if declared.reads and declared.writes and declared.returns ~= nil then
     found = declared
   else
-    found, deps = detect_method(class, fn)
+    found, deps = try_method(class, fn)
   end
   answer = {
     reads = declared.reads or found.reads,
