@@ -24,15 +24,9 @@ local states = proxy.states
 
 local new_seen = quick and quick.new_seen or root.new_seen
 
--- ---- names for messages ----
+-- ---- keys ----
 
---- "share.config" and "fps" -> "share.config.fps".
-function proxy.where(where, key)
-  if type(key) == "string" and key:match "^[%a_][%w_]*$" then
-    return where .. "." .. key
-  end
-  return where .. "[" .. errors.show(key) .. "]"
-end
+proxy.where = root.where
 
 local function refuse_key(st, key)
   errors.argument(st.where, "key", key, "a string, a number or a boolean",
@@ -116,8 +110,7 @@ function proxy.wrap(st, key, kind, value)
 end
 
 local function read_slowly(st, key, seen)
-  return root.get(st.root, proxy.where(st.where, key), st.path, st.depth, key,
-                  0, seen)
+  return root.get(st.root, st, st.path, st.depth, key, 0, seen)
 end
 
 -- Values that are tables of their own would be changed behind our back.
@@ -185,7 +178,7 @@ function proxy.write(st, key, value)
     return
   end
   check_key(st, key)
-  root.set(st.root, proxy.where(st.where, key), st.path, st.depth, key, value)
+  root.set(st.root, st, st.path, st.depth, key, value)
 end
 local write = proxy.write
 

@@ -84,6 +84,21 @@ function root.call_error(where, report)
   })
 end
 
+--- "share.config" and "fps" -> "share.config.fps".
+function root.where(where, key)
+  if key == nil then return where end
+  if type(key) == "string" and key:match "^[%a_][%w_]*$" then
+    return where .. "." .. key
+  end
+  return where .. "[" .. errors.show(key) .. "]"
+end
+
+-- The name of a place: a string; or a state, which makes no string for a key
+-- as long as nothing goes wrong there.
+local function name_of(place, key)
+  return type(place) == "table" and root.where(place.where, key) or place
+end
+
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(_, where, message, code, report)
   if code == "SKE_RAISED" then error(root.call_error(where, report), 0) end
@@ -103,7 +118,7 @@ function root.get(self, where, path, depth, key, how, seen)
     kind, value, code = insist(self, function(seconds)
       return handle:get(path, depth, key, how, seconds, seen)
     end, self.read_timeout)
-    if kind == nil then root.fail(self, where, value, code) end
+    if kind == nil then root.fail(self, name_of(where, key), value, code) end
   end
   return kind, value
 end
@@ -140,8 +155,9 @@ function root.set(self, where, path, depth, key, value)
   local handle = self.handle
   local ok, done, message, code, what =
     pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
+  if done and ok then return end
+  where = name_of(where, key)
   if not ok then raise_for(where, done) end
-  if done then return end
   if what == "value" then
     errors.raise("SerializationError", {
       message = where .. message .. code, path = where .. message,

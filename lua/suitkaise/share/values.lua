@@ -37,9 +37,10 @@ local function new_token(self, class)
     }, "caller")
   end
   local token
-  -- no two processes make the same one
+  -- no two processes make the same one, not even with the same number
   repeat
-    token = ("v%x.%x"):format(core.getpid(), self.classes_made)
+    token = ("v%x.%.0f.%x"):format(core.getpid(), core.now() * 1e6,
+                                 self.classes_made)
     self.classes_made = self.classes_made + 1
   until not self.classes[token]
   root.set(self, "class", "", kinds.PRIVATE, token,
