@@ -154,18 +154,31 @@ local function from_fields(st, keys, stored)
   return setmetatable(fields, st.class)
 end
 
+-- How the object is stored may change while somebody holds its proxy: a
+-- method makes its fields hang together. -> is it an object still?
+local function look_again(st)
+  local kind = root.get(st.root, st.where, st.path, st.depth, nil, 0)
+  st.is_whole = kind == kinds.WHOLE
+  return st.is_whole or kind == kinds.OBJECT
+end
+
+local function load_replica(st, seen)
+  if st.is_whole then
+    local kind, value = root.get(st.root, st.where, st.path, st.depth, nil,
+                                 kinds.ENTRIES, seen)
+    return kind == kinds.WHOLE and value or nil
+  end
+  local keys, stored = root.list(st.root, st.where, st.path, st.depth, seen)
+  return keys and from_fields(st, keys, stored)
+end
+
 -- A copy of the whole object, as of one instant; not for the user.
 local function replica(st)
   local kept = st.replica
   if kept and st.root.handle:fresh(kept.seen) then return kept.value end
-  local seen, value = root.new_seen(), nil
-  if st.is_whole then
-    value = select(2, root.get(st.root, st.where, st.path, st.depth, nil,
-                               kinds.INSIDE, seen))
-  else
-    local keys, stored = root.list(st.root, st.where, st.path, st.depth, seen)
-    value = keys and from_fields(st, keys, stored)
-  end
+  local seen = root.new_seen()
+  local value = load_replica(st, seen)
+  if value == nil and look_again(st) then value = load_replica(st, seen) end
   if value == nil then
     errors.raise("ShareError", st.where .. ": there is no such object any "
       .. "more", "caller")
@@ -184,6 +197,7 @@ local function read_field(st, key)
     return wrap(st, key, field_table(st, key))
   end
   if kind == kinds.ABSENT then
+    if look_again(st) and st.is_whole then return read_whole(st, key) end
     value = class_value(st.class, key)
     if value == nil and is_computing(st.class) then
       return wrap(st, key, replica(st)[key])

@@ -99,14 +99,13 @@ end
 --- What a read of that kind gives: a proxy, or the value itself.
 function proxy.wrap(st, key, kind, value)
   if kind == TABLE then return proxy.child(st, key, proxy.Table) end
-  if kind == OBJECT then
-    local class = class_of(st, key)
-    return class and proxy.child(st, key, proxy.Object, class)
-  end
-  if kind == WHOLE then
-    return proxy.child(st, key, proxy.Object, debug.getmetatable(value))
-  end
-  return value
+  if kind ~= OBJECT and kind ~= WHOLE then return value end
+  local class
+  if kind == OBJECT then class = class_of(st, key)
+  else class = debug.getmetatable(value) end
+  local child = class and proxy.child(st, key, proxy.Object, class)
+  if child then states[child].is_whole = kind == WHOLE end
+  return child
 end
 
 local function read_slowly(st, key, seen)
