@@ -158,7 +158,7 @@ end
 local function replica(st)
   local kept = st.replica
   if kept and st.root.handle:fresh(kept.seen) then return kept.value end
-  local seen, value = root.new_seen(), nil
+  local seen, value = root.new_seen()
   if st.is_whole then
     value = select(2, root.get(st.root, st.where, st.path, st.depth, nil,
                                kinds.INSIDE, seen))
@@ -262,7 +262,8 @@ end
 
 -- What the proxy stands for now: not for the user to change.
 local function target(st)
-  local value, first = nil, 1
+  local value
+  local first = 1
   if st.is_whole then value = replica(st.owner)
   else
     value = field_table(st.owner, st.keys[1])
