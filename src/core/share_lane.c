@@ -321,8 +321,7 @@ static int check (sk_port *p, const sk_command *cmd) {
     p->generation = 0;
     return share_port_claim(p);
   }
-  return atomic_load_explicit(&p->share->words->state,
-                              memory_order_relaxed) == SK_DEGRADED ? SKE_DOWN : 0;
+  return sk_share_state(p->share) == SK_DEGRADED ? SKE_DOWN : 0;
 }
 
 int sk_port_send (sk_port *p, const sk_command *cmd, sk_receipt *r,

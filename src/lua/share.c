@@ -378,6 +378,12 @@ static int share_fresh (lua_State *L) {
   return 1;
 }
 
+/* Where a read is to put what it saw: argument `arg`, or nowhere. */
+static sk_seen *opt_seen (lua_State *L, int arg, sk_seen *nowhere) {
+  memset(nowhere, 0, sizeof *nowhere);
+  return lua_isnoneornil(L, arg) ? nowhere : luaL_checkudata(L, arg, SEEN);
+}
+
 /* get(path, depth, key, how, seconds, seen) -> kind, value, or 0 when there
 ** is none; or nil, message, code */
 static int share_get (lua_State *L) {
@@ -385,8 +391,7 @@ static int share_get (lua_State *L) {
   sk_path path = lsk_share_path(L, h, 2);
   int how = (int)luaL_checkinteger(L, 5);
   int64_t ns = lsk_optseconds(L, 6, -1);
-  sk_seen own, *seen = lua_isnoneornil(L, 7) ? &own
-                                              : luaL_checkudata(L, 7, SEEN);
+  sk_seen own, *seen = opt_seen(L, 7, &own);
   sk_item item;
   int rc = sk_port_get(h->port, &path, how, ns, &item, seen);
   if (rc == SKE_ABSENT || rc == SKE_TYPE) {
@@ -404,8 +409,7 @@ static int share_get (lua_State *L) {
 static int share_list (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   int64_t ns = lsk_optseconds(L, 4, -1);
-  sk_seen own, *seen = lua_isnoneornil(L, 5) ? &own
-                                              : luaL_checkudata(L, 5, SEEN);
+  sk_seen own, *seen = opt_seen(L, 5, &own);
   const void *data;
   size_t len;
   uint32_t pairs;
@@ -425,7 +429,8 @@ static int share_list (lua_State *L) {
 
 static const luaL_Reg methods[] = {
   { "close", share_close }, { "start", share_start }, { "stop", share_stop },
-  { "pid", share_pid }, { "state", share_state }, { "stats", share_stats }, { "flush", share_flush },
+  { "pid", share_pid }, { "state", share_state },
+  { "stats", share_stats }, { "flush", share_flush },
   { "await", share_await }, { "is_serving", share_is_serving },
   { "id", share_id }, { "set", share_set }, { "clear", share_clear },
   { "add", share_add }, { "call", share_call }, { "answer", share_answer },

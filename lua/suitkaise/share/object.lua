@@ -276,7 +276,8 @@ end
 
 -- What the proxy stands for now: not for the user to change.
 local function target(st)
-  local value, first = nil, 1
+  local value
+  local first = 1
   if st.is_whole then value = replica(st.owner)
   else
     value = field_table(st.owner, st.keys[1])

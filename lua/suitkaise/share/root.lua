@@ -6,7 +6,6 @@
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
-local kinds = require "suitkaise.share.kinds"
 local quick = require "suitkaise.share.quick"
 
 local MAX_WAIT = 3600 -- seconds that the core is asked to wait at once
