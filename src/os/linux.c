@@ -325,9 +325,9 @@ static int by_number (const void *a, const void *b) {
 void os_close_others (int *keep, size_t n) {
   enum { SPARE = 64 };
   struct rlimit limit;
-  int most = 1023, from = 3, null;
+  int most = 2, from = 3, null;
   size_t i;
-  os_process_each(getpid(), higher, &most);
+  if (os_process_each(getpid(), higher, &most)) most = 1023;
   qsort(keep, n, sizeof *keep, by_number);
   for (i = 0; i < n; i++) {
     if (keep[i] < from) continue;
@@ -336,7 +336,7 @@ void os_close_others (int *keep, size_t n) {
   }
   close_range_of(from, most);
   /* somebody may still write to a number that was a file: let it fail */
-  if (!getrlimit(RLIMIT_NOFILE, &limit) &&
+  if (most >= first_fd && !getrlimit(RLIMIT_NOFILE, &limit) &&
       limit.rlim_cur > (rlim_t)most + SPARE)
     first_fd = most + 1;
   null = open("/dev/null", O_RDONLY | O_CLOEXEC);
