@@ -194,10 +194,10 @@ static int sleep_on (sk_coordinator *c) {
   return woken;
 }
 
-/* Nobody else is there who could write or ask. */
+/* Nobody else is there who could write or ask, or is about to come. */
 static int is_alone (const sk_share *s) {
-  return !os_lock_holder(s->segment->fd, LOCK_CREATOR,
-                         LOCK_LANES - LOCK_CREATOR + s->max_lanes);
+  return !os_lock_holder(s->segment->fd, LOCK_LIFE,
+                         LOCK_LANES - LOCK_LIFE + s->max_lanes);
 }
 
 int sk_coordinator_run (sk_coordinator *c) {
@@ -214,6 +214,6 @@ int sk_coordinator_run (sk_coordinator *c) {
     if (before == SK_STOPPED || before == SK_DEGRADED) return 0;
     if (n || spin(c) || sleep_on(c)) quiet = 0;
     else if (!is_alone(c->s)) quiet = 0;
-    else if (++quiet == 2) return 0;
+    else if (++quiet >= 2 && share_name_end(c->s)) return 0;
   }
 }

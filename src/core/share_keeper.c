@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "family.h"
 #include "os.h"
 #include "share_coordinator.h"
 
@@ -125,9 +127,21 @@ static void settle_signals (void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The host's files, sockets and pipes are not held open by us. Before any lock
+** is taken: closing drops those of a file. */
+static void let_go (sk_share *s) {
+  enum { SEGMENTS = 256 };
+  int keep[KEPT + SEGMENTS];
+  size_t n = sk_segment_fds(keep, SEGMENTS);
+  sk_generation();  /* first: forgetting children closes numbers, too */
+  memcpy(keep + n, s->kept, s->n_kept * sizeof *keep);
+  os_close_others(keep, n + s->n_kept);
+}
+
 static void keeper_main (sk_share *s) {
   atomic_store(&s->serving, 0);  /* that was another process */
   settle_signals();
+  let_go(s);
   if (os_lock(s->segment->fd, LOCK_KEEPER)) _exit(0);  /* there is one */
   keep(s);
   _exit(0);
@@ -180,13 +194,18 @@ static int served (const sk_share *s) {
   return os_lock_holder(s->segment->fd, LOCK_COORDINATOR, 2) != 0;
 }
 
+int share_can_serve (const sk_share *s) {
+  return s->handler || !s->has_calls;
+}
+
 void share_revive (sk_share *s) {
-  if (wanted(s) && !s->serving && !served(s)) launch(s);
+  if (wanted(s) && share_can_serve(s) && !s->serving && !served(s)) launch(s);
 }
 
 int sk_share_start (sk_share *s) {
   _Atomic uint32_t *state = &s->words->state;
   uint32_t seen = atomic_load(state);
+  if (!share_can_serve(s)) return SKE_INVAL;
   do {
     if (seen == SK_STOPPING) return SKE_BUSY;
     if (seen == SK_RUNNING) break;
@@ -221,6 +240,17 @@ static void await_processes (sk_share *s) {
   has_keeper(s, 0);
 }
 
+int share_end_servers (sk_share *s) {
+  int64_t until = os_now_ns() + END_NS;
+  while (served(s)) {
+    if (os_now_ns() > until) return SKE_BUSY;
+    end_process(s, LOCK_KEEPER);
+    end_process(s, LOCK_COORDINATOR);
+    nap(s, NS / 1000);
+  }
+  return 0;
+}
+
 int sk_share_stop (sk_share *s, int64_t timeout_ns) {
   _Atomic uint32_t *state = &s->words->state;
   int64_t until = share_deadline(timeout_ns);
@@ -243,4 +273,34 @@ int sk_share_stop (sk_share *s, int64_t timeout_ns) {
   }
   await_processes(s);
   return rc;
+}
+
+/* ---- keepers of shares that this process has closed ---- */
+
+enum { LEFT = 64 };
+
+static struct left {
+  pid_t pid;
+  uint64_t parent;
+} left[LEFT];
+
+void share_leave_keeper (sk_share *s) {
+  uint64_t self = sk_generation();
+  int i;
+  if (!s->keeper || s->keeper_parent != self) return;
+  sk_family_lock();
+  for (i = 0; i < LEFT && left[i].pid && left[i].parent == self; i++) {}
+  if (i < LEFT) left[i] = (struct left){ s->keeper, self };
+  sk_family_unlock();
+}
+
+void share_reap_keepers (void) {
+  uint64_t self = sk_generation();
+  int i;
+  sk_family_lock();
+  for (i = 0; i < LEFT; i++)
+    if (left[i].pid && (left[i].parent != self ||
+                        waitpid(left[i].pid, NULL, WNOHANG)))
+      left[i].pid = 0;
+  sk_family_unlock();
 }

@@ -78,8 +78,10 @@ int share_port_claim (sk_port *p) {
     rc = SKE_MANY;
   }
   sk_family_unlock();
-  if (!rc) share_revive(s);
-  return rc;
+  if (rc) return rc;
+  share_be_present(s);
+  share_revive(s);
+  return 0;
 }
 
 int sk_port_open (sk_share *s, sk_port **out) {

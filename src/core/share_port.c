@@ -110,6 +110,7 @@ static int barrier (sk_port *p, const uint8_t *marks, uint32_t n,
 }
 
 int sk_port_flush (sk_port *p, int64_t timeout_ns) {
+  share_be_present(p->share);
   if (is_consumed(p->share)) return 0;
   return barrier(p, NULL, 0, timeout_ns);
 }
@@ -122,7 +123,9 @@ static int has_changed (sk_port *p, const void *arg) {
 int sk_port_await (sk_port *p, uint32_t *before, int64_t timeout_ns) {
   struct share_wait w = { has_changed, before, share_deadline(timeout_ns),
                           1 };
-  int rc = share_wait(p, &w);
+  int rc;
+  share_be_present(p->share);
+  rc = share_wait(p, &w);
   *before = atomic_load(&p->share->words->epoch) & ~1u;
   return rc;
 }
@@ -271,6 +274,7 @@ int sk_port_get (sk_port *p, const sk_path *path, int how,
   sk_seen own;
   int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
+  share_be_present(p->share);
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
     rc = barrier(p, marks, marks_of(path, how, marks),
@@ -319,6 +323,7 @@ int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
   sk_seen own;
   int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
+  share_be_present(p->share);
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
     rc = barrier(p, marks, marks_of(path, SK_ENTRIES, marks), timeout_ns);

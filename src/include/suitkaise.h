@@ -36,7 +36,8 @@
   X(SKE_ABSENT, -15, "no such entry") \
   X(SKE_TYPE, -16, "wrong kind of value") \
   X(SKE_POISON, -17, "command ended the coordinator too often") \
-  X(SKE_RAISED, -18, "call raised an error")
+  X(SKE_RAISED, -18, "call raised an error") \
+  X(SKE_VERSION, -19, "shared by another version of this library")
 
 enum sk_error {
 #define SK_ERROR_ENUM(name, code, text) name = code,
@@ -78,6 +79,17 @@ SK_API int sk_segment_alloc (sk_segment *s, size_t bytes, size_t align,
 /* Address of `bytes` at `off`, or NULL when that is not handed-out space. */
 SK_API void *sk_segment_at (const sk_segment *s, uint64_t off, size_t bytes);
 SK_API uint64_t sk_segment_id (const sk_segment *s);
+/* A segment as it travels: a process that has it, its descriptor there, its
+** id. SKE_UNKNOWN after sk_segment_seal. */
+SK_API int sk_segment_where (const sk_segment *s, pid_t *pid, int *fd,
+                             uint64_t *id);
+/* Map a segment that a process of this user has, through /proc. A segment that
+** this process has already is used once more; each use is closed. `fd` is only
+** where it is looked for first: when that process is gone, any other one that
+** has it will do, with fd -1. SKE_UNKNOWN: it is not there; SKE_FOREIGN: of
+** another user; SKE_CORRUPT, SKE_VERSION: it cannot be used. */
+SK_API int sk_segment_attach (pid_t pid, int fd, uint64_t id,
+                              sk_segment **out);
 SK_API uint64_t sk_segment_size (const sk_segment *s);
 
 /* The segment that a process shares with all its descendants; made on first
@@ -344,15 +356,41 @@ typedef struct sk_share_options {
   sk_handler *handler;
   sk_dropped *dropped;     /* or NULL */
   void *arg;
+  const char *name;        /* others can open it by; NULL: only descendants
+                           ** and those who attach see it */
+  int reset;               /* do not go on with what killed users left */
 } sk_share_options;
 
+/* A name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with no dot (SKE_INVAL).
+** One that is in use: SKE_BUSY. One whose users were all killed is taken over
+** with all that is in it, if its limits are the same, and stopped until
+** sk_share_start. SKE_FOREIGN: the file or folder of that name is not only
+** this user's. */
 SK_API int sk_share_create (const sk_share_options *o, sk_share **out);
+/* Use a named share of this user; the next one is by descriptor, as
+** sk_segment_attach. Of the options only handler, dropped, arg and
+** call_limit_ns count; NULL: none. Without the handler that its creator had,
+** this process never starts its coordinator. A process has each share once:
+** opened again, it is the same, and closed as often. SKE_ABSENT: no such
+** name; SKE_FOREIGN, SKE_CORRUPT, SKE_VERSION: it cannot be used. */
+SK_API int sk_share_open (const char *name, const sk_share_options *o,
+                          sk_share **out);
+SK_API int sk_share_attach (pid_t pid, int fd, uint64_t segment_id,
+                            const sk_share_options *o, sk_share **out);
+SK_API int sk_share_where (const sk_share *s, pid_t *pid, int *fd,
+                           uint64_t *segment_id);
+/* The coordinator's process has, of all descriptors, only 0 to 2, where 0
+** reads nothing, those of segments, and the ones named here before it starts:
+** for handlers that write to files opened before. SKE_FULL: 64 are. */
+SK_API int sk_share_keep_fd (sk_share *s, int fd);
 /* Start the coordinator, in a process of its own, unless it runs. */
 SK_API int sk_share_start (sk_share *s);
 /* Apply what is queued, then end the coordinator. Writes queue from here on.
 ** SKE_TIMEOUT: it was killed instead, nothing is lost. */
 SK_API int sk_share_stop (sk_share *s, int64_t timeout_ns);
-/* Unmap; the creator's also stops it. Close its ports first. NULL is fine. */
+/* Unmap; the creator's also stops it, that of a named share only when no
+** other process uses it: then the name goes, too. Close its ports first. NULL
+** is fine. */
 SK_API void sk_share_close (sk_share *s);
 /* The coordinator's process, 0 when there is none. */
 SK_API pid_t sk_share_pid (sk_share *s);

@@ -1,11 +1,13 @@
 /*
-** Linux: memfd, futex, eventfd, pidfd.
+** Linux: memfd, futex, eventfd, pidfd, O_PATH.
 */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
@@ -17,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -27,7 +30,8 @@
 #include "suitkaise.h"
 
 #define NS 1000000000LL
-#define FIRST_FD 3  /* 0 to 2 are the host's even when it has closed them */
+/* 0 to 2 are the host's even when it has closed them. */
+static int first_fd = 3;
 
 #define FOR_EVER (INT32_MAX * NS)  /* what every time_t can hold */
 
@@ -40,12 +44,12 @@ static struct timespec to_timespec (int64_t ns) {
   return t;
 }
 
-/* Move a fresh descriptor above the standard ones. */
+/* Move a fresh descriptor above those that are not ours to use. */
 static int settle (int fd, int *out) {
   int moved;
   if (fd < 0) return SKE_SYS;
-  if (fd < FIRST_FD) {
-    moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+  if (fd < first_fd) {
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, first_fd);
     close(fd);
     if (moved < 0) return SKE_SYS;
     fd = moved;
@@ -136,8 +140,8 @@ static struct flock byte_range (short type, uint64_t at, uint64_t n) {
   return f;
 }
 
-static int lock_byte (int fd, int how, uint64_t at) {
-  struct flock f = byte_range(F_WRLCK, at, 1);
+static int lock_byte (int fd, int how, short type, uint64_t at) {
+  struct flock f = byte_range(type, at, 1);
   int rc;
   do {
     rc = fcntl(fd, how, &f);
@@ -147,11 +151,15 @@ static int lock_byte (int fd, int how, uint64_t at) {
 }
 
 int os_lock (int fd, uint64_t at) {
-  return lock_byte(fd, F_SETLK, at);
+  return lock_byte(fd, F_SETLK, F_WRLCK, at);
+}
+
+int os_lock_shared (int fd, uint64_t at) {
+  return lock_byte(fd, F_SETLK, F_RDLCK, at);
 }
 
 int os_lock_wait (int fd, uint64_t at) {
-  return lock_byte(fd, F_SETLKW, at);
+  return lock_byte(fd, F_SETLKW, F_WRLCK, at);
 }
 
 void os_unlock (int fd, uint64_t at) {
@@ -162,7 +170,179 @@ void os_unlock (int fd, uint64_t at) {
 pid_t os_lock_holder (int fd, uint64_t at, uint64_t n) {
   struct flock f = byte_range(F_WRLCK, at, n);
   if (fcntl(fd, F_GETLK, &f) || f.l_type == F_UNLCK) return 0;
-  return f.l_pid;
+  return f.l_pid > 0 ? f.l_pid : -1;  /* 0: of another pid namespace */
+}
+
+/* ---- files ---- */
+
+static int file_error (void) {
+  switch (errno) {
+    case ENOENT: case ESRCH: return SKE_ABSENT;
+    case EACCES: case EPERM: case ENOTDIR: case ELOOP: return SKE_FOREIGN;
+    case EEXIST: return SKE_BUSY;
+    case ENOSPC: return SKE_NOMEM;
+    default: return SKE_SYS;
+  }
+}
+
+static int settle_file (int fd, int *out) {
+  return fd < 0 ? file_error() : settle(fd, out);
+}
+
+int os_file_look (int fd, struct os_file *out) {
+  struct stat st;
+  if (fstat(fd, &st)) return SKE_SYS;
+  out->dev = st.st_dev;
+  out->ino = st.st_ino;
+  out->size = (uint64_t)st.st_size;
+  out->links = (uint64_t)st.st_nlink;
+  out->kind = S_ISREG(st.st_mode) ? OS_REGULAR
+            : S_ISDIR(st.st_mode) ? OS_FOLDER : OS_OTHER;
+  out->is_ours = st.st_uid == geteuid();
+  out->is_private = !(st.st_mode & (S_IRWXG | S_IRWXO));
+  return 0;
+}
+
+int os_file_peek (int folder, const char *name, int *peek) {
+  return settle_file(openat(folder < 0 ? AT_FDCWD : folder, name,
+                            O_PATH | O_NOFOLLOW | O_CLOEXEC), peek);
+}
+
+int os_file_peek_at (pid_t pid, int fd, int *peek) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)pid, fd);
+  return settle_file(open(path, O_PATH | O_CLOEXEC), peek);
+}
+
+int os_file_is_memory (int peek) {
+  char link[64], path[PATH_MAX];
+  ssize_t n;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", peek);
+  n = readlink(link, path, sizeof path - 1);
+  if (n <= 0) return 0;
+  path[n] = 0;
+  return !strncmp(path, "/memfd:", 7) || strstr(path, "/suitkaise");
+}
+
+int os_file_open (int peek, int *fd) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", peek);
+  return settle_file(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK), fd);
+}
+
+int os_file_create (int folder, const char *name, int *fd) {
+  int how = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  return settle_file(openat(folder, name, how, 0600), fd);
+}
+
+int os_file_rename (int folder, const char *from, const char *to) {
+  enum { NOREPLACE = 1 };
+  return syscall(SYS_renameat2, folder, from, folder, to, NOREPLACE)
+         ? file_error() : 0;
+}
+
+int os_file_remove (int folder, const char *name) {
+  return unlinkat(folder, name, 0) ? file_error() : 0;
+}
+
+int os_folder_open (const char *path, int make, int *fd) {
+  if (make && mkdir(path, 0700) && errno != EEXIST) return file_error();
+  return settle_file(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+                                O_CLOEXEC), fd);
+}
+
+int os_folder_each (int folder, int (*each) (void *arg, const char *name),
+                    void *arg) {
+  int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  struct dirent *e;
+  if (!d) {
+    rc = file_error();
+    if (fd >= 0) close(fd);
+    return rc;
+  }
+  while (!rc && (e = readdir(d))) rc = each(arg, e->d_name);
+  closedir(d);
+  return rc;
+}
+
+int os_process_each (pid_t pid, int (*each) (void *arg, const char *fd),
+                     void *arg) {
+  char path[64];
+  int fd = -1, rc;
+  snprintf(path, sizeof path, "/proc/%ld/fd", (long)pid);
+  if ((rc = os_folder_open(path, 0, &fd))) return rc;
+  rc = os_folder_each(fd, each, arg);
+  close(fd);
+  return rc;
+}
+
+int os_named_folder (char *path, size_t room) {
+  const char *run = secure_getenv("XDG_RUNTIME_DIR");
+  struct stat st;
+  int n;
+  /* another user's is what `sudo -E` leaves behind */
+  if (run && run[0] == '/' && !stat(run, &st) && st.st_uid == geteuid())
+    n = snprintf(path, room, "%s/suitkaise", run);
+  else
+    n = snprintf(path, room, "/dev/shm/suitkaise-%lu",
+                 (unsigned long)geteuid());
+  return n > 0 && (size_t)n < room ? 0 : SKE_INVAL;
+}
+
+void os_boot_id (uint8_t id[16]) {
+  FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+  int i;
+  memset(id, 0, 16);
+  if (!f) return;
+  for (i = 0; i < 16; i++)
+    if (fscanf(f, "%2hhx", &id[i]) != 1 && fscanf(f, "-%2hhx", &id[i]) != 1)
+      break;
+  fclose(f);
+}
+
+/* ---- a process that goes on without its parent's descriptors ---- */
+
+static int higher (void *arg, const char *name) {
+  int fd = atoi(name), *most = arg;
+  if (fd > *most) *most = fd;
+  return 0;
+}
+
+/* Both ends included. */
+static void close_range_of (int from, int to) {
+  if (from > to) return;
+#ifdef SYS_close_range
+  if (!syscall(SYS_close_range, from, to, 0)) return;
+#endif
+  for (; from <= to; from++) close(from);
+}
+
+static int by_number (const void *a, const void *b) {
+  return *(const int *)a - *(const int *)b;
+}
+
+void os_close_others (int *keep, size_t n) {
+  enum { SPARE = 64 };
+  struct rlimit limit;
+  int most = 2, from = 3, null;
+  size_t i;
+  if (os_process_each(getpid(), higher, &most)) most = 1023;
+  qsort(keep, n, sizeof *keep, by_number);
+  for (i = 0; i < n; i++) {
+    if (keep[i] < from) continue;
+    close_range_of(from, keep[i] - 1);
+    from = keep[i] + 1;
+  }
+  close_range_of(from, most);
+  /* somebody may still write to a number that was a file: let it fail */
+  if (most >= first_fd && !getrlimit(RLIMIT_NOFILE, &limit) &&
+      limit.rlim_cur > (rlim_t)most + SPARE)
+    first_fd = most + 1;
+  null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0) return;
+  dup2(null, 0);
+  if (null != 0) close(null);
 }
 
 /* ---- sleeping ---- */

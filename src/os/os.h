@@ -30,11 +30,59 @@ void os_random (void *buf, size_t n);
 
 /* 0, or SKE_BUSY while another process holds it. */
 int os_lock (int fd, uint64_t at);
+/* One that many processes hold at once. */
+int os_lock_shared (int fd, uint64_t at);
 /* The same, when it is free. */
 int os_lock_wait (int fd, uint64_t at);
 void os_unlock (int fd, uint64_t at);
-/* The process other than this one that holds one of n bytes, or 0. */
+/* The process other than this one that holds one of n bytes (0: all from
+** there on), or 0; -1 when it has no number here. */
 pid_t os_lock_holder (int fd, uint64_t at, uint64_t n);
+
+/* ---- files: those of other processes, and those with names ----
+** SKE_ABSENT when there is none, SKE_FOREIGN when it is not for us (a symbolic
+** link, no permission), SKE_BUSY when the name is taken.
+*/
+
+enum os_kind { OS_REGULAR, OS_FOLDER, OS_OTHER };
+
+struct os_file {
+  uint64_t dev, ino;  /* which one */
+  uint64_t size, links;
+  enum os_kind kind;
+  int is_ours;        /* this user's */
+  int is_private;     /* no permissions for anybody else */
+};
+
+int os_file_look (int fd, struct os_file *out);
+/* A descriptor that stands for a file without opening it: closing it drops no
+** lock. `folder` < 0: where the process is. No symbolic link is followed. */
+int os_file_peek (int folder, const char *name, int *peek);
+/* The same for an open file of a process. */
+int os_file_peek_at (pid_t pid, int fd, int *peek);
+/* Does a peek of a process's file stand for shared memory, by its name? */
+int os_file_is_memory (int peek);
+/* Open what a peek stands for, to read and write. */
+int os_file_open (int peek, int *fd);
+/* A new file that only this user can open. */
+int os_file_create (int folder, const char *name, int *fd);
+/* In one step, and only when `to` is free. */
+int os_file_rename (int folder, const char *from, const char *to);
+int os_file_remove (int folder, const char *name);
+int os_folder_open (const char *path, int make, int *fd);
+/* Call `each` until it returns something else than 0, which is returned. */
+int os_folder_each (int folder, int (*each) (void *arg, const char *name),
+                    void *arg);
+/* The same with the numbers of a process's descriptors. */
+int os_process_each (pid_t pid, int (*each) (void *arg, const char *fd),
+                     void *arg);
+/* Where this user's named files are. SKE_INVAL: the path is too long. */
+int os_named_folder (char *path, size_t room);
+/* Differs after each start of the system; zeros where nobody knows. */
+void os_boot_id (uint8_t id[16]);
+/* Close all descriptors but 0 to 2 and those of `keep`, which is sorted, and
+** let 0 read nothing. Their numbers are not used again. */
+void os_close_others (int *keep, size_t n);
 
 /* ---- sleeping ---- */
 
