@@ -56,7 +56,7 @@ static const uint32_t shape[] = {
   AT(entry, hash), AT(entry, kind), SIZE(record), AT(record, ticket),
   AT(record, path_len), AT(record, root), SIZE(layout), AT(layout, sum),
   MARKS, REPLIES, OPS, DEPTH, UNIT, VERSION_BITS, SK_ROOTS, SK_BYTES,
-  SK_CALL, RUNNING, DEGRADED, LOCK_LANES
+  SK_CALL, SK_RUNNING, SK_DEGRADED, LOCK_LANES
 };
 
 /* ---- the plan ---- */

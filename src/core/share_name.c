@@ -205,8 +205,8 @@ static int make_new (const struct place *p, const sk_share_options *o,
 /* Where the last users died. */
 static void set_stopped (sk_share *s, int also_running) {
   uint32_t state = atomic_load(&s->words->state);
-  if (state != RUNNING || also_running)
-    atomic_store(&s->words->state, STOPPED);
+  if (state != SK_RUNNING || also_running)
+    atomic_store(&s->words->state, SK_STOPPED);
 }
 
 static int fits (const sk_share *s, const sk_share_options *o) {
