@@ -45,6 +45,10 @@ int sk_cell_where (const sk_cell *c, uint64_t *segment_id, uint64_t *off) {
   return 0;
 }
 
+sk_segment *sk_cell_segment (const sk_cell *c) {
+  return sk_segment_of(c);
+}
+
 int64_t sk_cell_load (const sk_cell *c) {
   return atomic_load_explicit(&c->value, memory_order_acquire);
 }

@@ -144,6 +144,8 @@ SK_API int sk_cell_create (sk_segment *s, int64_t value, sk_cell **out);
 SK_API int sk_cell_find (uint64_t segment_id, uint64_t off, sk_cell **out);
 SK_API int sk_cell_where (const sk_cell *c, uint64_t *segment_id,
                           uint64_t *off);
+/* The segment that it is in; NULL when that is closed. */
+SK_API sk_segment *sk_cell_segment (const sk_cell *c);
 SK_API int64_t sk_cell_load (const sk_cell *c);
 SK_API int64_t sk_cell_add (sk_cell *c, int64_t n);       /* -> new value */
 SK_API int64_t sk_cell_exchange (sk_cell *c, int64_t v);  /* -> old value */

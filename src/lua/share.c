@@ -98,28 +98,63 @@ static size_t size_field (lua_State *L, int index, const char *name) {
   return n;
 }
 
-/* share_create(options, serve, describe) -> share; or nil, message, code */
-static int core_share_create (lua_State *L) {
-  sk_share_options o = { .handler = lsk_share_serve,
-                         .dropped = lsk_share_dropped };
+/* Arguments: options, serve, describe -> a share that is not open yet. */
+static lsk_share *new_share (lua_State *L, sk_share_options *o) {
   lsk_share *h;
-  int rc;
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   luaL_checktype(L, 3, LUA_TFUNCTION);
   lua_settop(L, 3);
-  o.max_bytes = size_field(L, 1, "max_bytes");
-  o.max_users = (uint32_t)size_field(L, 1, "max_processes");
-  o.call_limit_ns = (int64_t)size_field(L, 1, "call_limit_ns");
+  memset(o, 0, sizeof *o);
+  lua_getfield(L, 1, "name");
+  o->name = lua_tostring(L, -1);  /* the table holds it */
+  lua_settop(L, 3);
+  o->max_bytes = size_field(L, 1, "max_bytes");
+  o->max_users = (uint32_t)size_field(L, 1, "max_processes");
   h = lua_newuserdata(L, sizeof *h);
   memset(h, 0, sizeof *h);
   luaL_getmetatable(L, LSK_SHARE);
   lua_setmetatable(L, -2);
   make_run(L, h, 4, 2);
-  o.arg = h;
-  rc = sk_share_create(&o, &h->share);
+  if (o->name) h->reader = LSK_OTHER_PROGRAM;
+  o->handler = lsk_share_serve;
+  o->dropped = lsk_share_dropped;
+  o->arg = h;
+  return h;
+}
+
+static int open_port (lua_State *L, lsk_share *h, int rc) {
   if (!rc) rc = sk_port_open(h->share, &h->port);
   return rc ? lsk_fail(L, rc, "share") : 1;
+}
+
+/* share_create(options, serve, describe) -> share; or nil, message, code */
+static int core_share_create (lua_State *L) {
+  sk_share_options o;
+  lsk_share *h = new_share(L, &o);
+  return open_port(L, h, sk_share_create(&o, &h->share));
+}
+
+/* share_open(options, serve, describe): the share of that name */
+static int core_share_open (lua_State *L) {
+  sk_share_options o;
+  lsk_share *h = new_share(L, &o);
+  return open_port(L, h, sk_share_open(o.name, &o, &h->share));
+}
+
+/* share_attach(options, serve, describe): the share with options.id that the
+** process options.pid has as descriptor options.fd */
+static int core_share_attach (lua_State *L) {
+  sk_share_options o;
+  lsk_share *h = new_share(L, &o);
+  int pid = (int)size_field(L, 1, "pid"), fd;
+  unsigned long long id = 0;
+  lua_getfield(L, 1, "fd");
+  fd = (int)lua_tointeger(L, -1);
+  lua_getfield(L, 1, "id");
+  sscanf(luaL_checkstring(L, -1), "%16llx", &id);
+  lua_pop(L, 2);
+  return open_port(L, h, sk_share_attach(pid, fd, id, &o, &h->share));
 }
 
 /* ---- state ---- */
@@ -186,14 +221,20 @@ static int share_is_serving (lua_State *L) {
   return 1;
 }
 
-/* segment_id() -> 16 digits that name it in all processes */
-static int share_id (lua_State *L) {
+/* where() -> 16 digits that name it in all processes; this one's number and
+** its descriptor */
+static int share_where (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   char text[24];
-  snprintf(text, sizeof text, "%016llx", (unsigned long long)
-           sk_segment_id(sk_share_segment(h->share)));
+  uint64_t id;
+  pid_t pid;
+  int fd, rc = sk_share_where(h->share, &pid, &fd, &id);
+  if (rc) return lsk_fail(L, rc, "share");
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)id);
   lua_pushstring(L, text);
-  return 1;
+  lua_pushinteger(L, pid);
+  lua_pushinteger(L, fd);
+  return 3;
 }
 
 /* ---- keys and paths ---- */
@@ -432,14 +473,15 @@ static const luaL_Reg methods[] = {
   { "pid", share_pid }, { "state", share_state },
   { "stats", share_stats }, { "flush", share_flush },
   { "await", share_await }, { "is_serving", share_is_serving },
-  { "id", share_id }, { "set", share_set }, { "clear", share_clear },
+  { "where", share_where }, { "set", share_set }, { "clear", share_clear },
   { "add", share_add }, { "call", share_call }, { "answer", share_answer },
   { "forget", share_forget }, { "fresh", share_fresh }, { "get", share_get },
   { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
 };
 
 static const luaL_Reg functions[] = {
-  { "share_create", core_share_create }, { "share_path", core_share_path },
+  { "share_create", core_share_create }, { "share_open", core_share_open },
+  { "share_attach", core_share_attach }, { "share_path", core_share_path },
   { "share_seen", core_share_seen }, { "share_proxy", core_share_proxy },
   { NULL, NULL }
 };

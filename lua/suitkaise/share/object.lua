@@ -104,6 +104,7 @@ end
 
 local FieldTable = { __name = "shared table" }
 local FieldObject = { __name = "shared object" }
+object.FieldTable, object.FieldObject = FieldTable, FieldObject
 
 local function inner(st, keys, key, value)
   local class = getmetatable(value)

@@ -65,6 +65,9 @@ local TEXTS = {
   SKE_ABSENT = "there is no such table",
   SKE_TYPE = "it is no table, or not of that type",
   SKE_POISON = "the call ended the coordinator too often and was dropped",
+  SKE_FOREIGN = "its file or folder is not this user's alone",
+  SKE_VERSION = "it was made by another version of suitkaise",
+  SKE_CORRUPT = "it is damaged",
 }
 
 --- The error of a call that raised: `report` is what serve.lua made of it.
@@ -181,7 +184,8 @@ local function finish(self, where, receipt, done, ...)
   return finish(self, where, receipt, handle:answer(sent, reply, slice))
 end
 
-local function answer(self, where, sent, reply, code)
+local function answer(self, where, ok, sent, reply, code)
+  if not ok then raise_for(where, sent) end
   if sent == nil then root.fail(self, where, reply, code) end
   return finish(self, where, { sent, reply, core.now() + self.read_timeout },
                 self.handle:answer(sent, reply, 0))
@@ -189,8 +193,8 @@ end
 
 --- Add to a number -> the new one.
 function root.add(self, where, path, depth, key, n)
-  return answer(self, where, self.handle:add(path, depth, key, n,
-                                             self.read_timeout))
+  return answer(self, where, true, self.handle:add(path, depth, key, n,
+                                                   self.read_timeout))
 end
 
 --- Run something in the coordinator: `what` and its arguments are for
@@ -202,16 +206,19 @@ function root.call(self, where, path, depth, writes, is_inside, what, ...)
     root.fail(self, where, "a call that runs in the coordinator cannot wait "
               .. "for another", "SKE_SERVING")
   end
+  local handle = self.handle
   return answer(self, where,
-                self.handle:call(path, depth, writes, is_inside, true,
-                                 self.read_timeout, what, ...))
+                pcall(handle.call, handle, path, depth, writes, is_inside,
+                      true, self.read_timeout, what, ...))
 end
 
 --- The same without waiting; errors go to share:errors().
 function root.send(self, where, path, depth, writes, is_inside, what, ...)
-  local done, message, code =
-    self.handle:call(path, depth, writes, is_inside, false, self.read_timeout,
-                     what, ...)
+  local handle = self.handle
+  local ok, done, message, code =
+    pcall(handle.call, handle, path, depth, writes, is_inside, false,
+          self.read_timeout, what, ...)
+  if not ok then raise_for(where, done) end
   if not done then root.fail(self, where, message, code) end
 end
 
