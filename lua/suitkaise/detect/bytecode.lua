@@ -8,6 +8,10 @@
 -- function: when it does not, there is no bytecode (`is_available`).
 -- @module suitkaise.detect.bytecode
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local bytecode = { is_available = false }
 
 local byte, dump = string.byte, string.dump

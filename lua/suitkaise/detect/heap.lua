@@ -5,6 +5,10 @@
 -- changes (`changed`).
 -- @module suitkaise.detect.heap
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local Universe = require "suitkaise.detect.value"
 
 local Heap = {}
@@ -136,12 +140,47 @@ function Heap:place(set, name)
   end
 end
 
+-- The fields in which a thing that was there before may be, or which may be in
+-- it.
+local function places_of(self, object, visit)
+  while object do
+    for name in pairs(object.places or {}) do visit(name) end
+    local outside = self.aliases.outside[object.value or false]
+    for name in pairs(outside or {}) do visit(name) end
+    object = object.parent
+  end
+end
+
+--- `set` was found in `object`, which was there before: it may be in the same
+-- fields.
+function Heap:inherit(object, set)
+  places_of(self, object, function(name)
+    self:read(name)
+    for _, child in ipairs(set.objects) do
+      if is_shareable(child) then
+        child.places = child.places or {}
+        self:mark(child.places, name)
+      end
+    end
+  end)
+end
+
 -- ---- loads ----
+
+local function path_to(object, key)
+  return (object.name or object.label) .. "."
+    .. (key == nil and "[]" or tostring(key))
+end
+
+-- Can self be reached from a field?
+local function is_held(self, name)
+  return self.aliases.held[name] or self.aliases.held[ANYWHERE]
+end
 
 local function load_field(self, object)
   self:read(object.name)
   local set = object.alone
-  if self.aliases.held[object.name] then
+  if is_held(self, object.name) then
     set = self.u:union(set, self.u.self)
   end
   return set
@@ -179,19 +218,15 @@ function Heap:load_own(name)
   return load_field(self, self.u:field(name).objects[1])
 end
 
-local function places_above(object, visit)
-  while object do
-    for name in pairs(object.places or {}) do visit(name) end
-    object = object.parent
-  end
-end
-
 --- Part of something that was there before.
 function Heap:load_outside(object, key)
   if type(object.value) == "function" then return self.u.nothing end
-  self:mark(self.outside_reads, object.label .. "."
-    .. (key == nil and "[]" or tostring(key)))
-  return self.u:below(object, key)
+  if not object.is_result then
+    self:mark(self.outside_reads, path_to(object, key))
+  end
+  local set = self.u:below(object, key)
+  self:inherit(object, set)
+  return set
 end
 
 -- ---- stores ----
@@ -206,16 +241,12 @@ end
 
 local function store_outside(self, object, key, set)
   self:mark(object, "is_written")
-  self:mark(self.outside_writes, object.label .. "."
-    .. (key == nil and "[]" or tostring(key)))
+  self:mark(self.outside_writes, path_to(object, key))
   local function touch(name)
     self:write(name)
     self:place(set, name)
   end
-  places_above(object, touch)
-  for name in pairs(self.aliases.outside[object.value or false] or {}) do
-    touch(name)
-  end
+  places_of(self, object, touch)
   place_fields(self, object, set)
   self:escape(set)
 end
@@ -290,7 +321,7 @@ function Heap:escape(set, given, seen)
     elseif kind == "field" then
       self:read(object.name)
       self:write(object.name)
-      if self.aliases.held[object.name] then self:lose_self() end
+      if is_held(self, object.name) then self:lose_self() end
     elseif kind == "new" then
       escape_new(self, object)
       self:escape(object.contents, given, seen)
@@ -304,10 +335,7 @@ end
 
 function Heap:escape_outside(object)
   if type(object.value) == "function" then return end
-  places_above(object, function(name) self:write(name) end)
-  for name in pairs(self.aliases.outside[object.value or false] or {}) do
-    self:write(name)
-  end
+  places_of(self, object, function(name) self:write(name) end)
 end
 
 --- The caller gets a value: returned or raised. It may use what hangs on self
@@ -347,9 +375,13 @@ end
 
 -- ---- the answer ----
 
--- A field's table may be another field's too.
+-- A field's table may be another field's too; what is also in some field or
+-- other is in any.
 local function spread(self, names)
   local all, queue = {}, {}
+  for name in pairs(self.aliases.links[ANYWHERE] or {}) do
+    queue[#queue + 1] = name
+  end
   for name in pairs(names) do queue[#queue + 1] = name end
   while #queue > 0 do
     local name = table.remove(queue)
@@ -365,12 +397,11 @@ end
 
 --- -> the fields that are read, and that are written: sets, or "all"
 function Heap:effects()
-  local writes = self.writes_all and "all" or spread(self, self.writes)
+  local writes = self.writes_all and "all" or self.writes
   if writes ~= "all" and next(writes) ~= nil then
+    writes = spread(self, writes)
     local loses = self.aliases.is_all or writes[ANYWHERE]
-    for name in pairs(writes) do
-      loses = loses or self.aliases.held[name]
-    end
+    for name in pairs(writes) do loses = loses or is_held(self, name) end
     if loses then writes = "all" end
   end
   return self.reads_all and "all" or self.reads, writes

@@ -1,6 +1,10 @@
 --- The meaning of each instruction for the sets in the registers.
 -- @module suitkaise.detect.steps
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local steps = {}
 
 -- Beside a register: the set from which its value was taken by a key, so that
@@ -51,7 +55,7 @@ function Frame:to(pc)
 end
 
 function Frame:fresh(pc, kind)
-  return self.flow:site(self.unit, pc, kind or "new").alone
+  return self.flow:site(self.unit, pc, kind or "new", "result").alone
 end
 
 -- ---- constants, moves, operators ----

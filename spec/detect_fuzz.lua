@@ -1,0 +1,209 @@
+-- Random methods for the detector's specs: a class of a few methods whose
+-- bodies are made from a grammar. They loop little and catch their errors, so
+-- that each can be run.
+
+local Writer = {}
+Writer.__index = Writer
+
+local FIELDS = { "a", "b", "c", "d", "list", "log" }
+local KEYS = { "x", "y", "n" }
+local METHODS = { "m1", "m2", "m3", "m4" }
+
+function Writer:pick(list) return list[self.random(#list)] end
+
+function Writer:line(text, ...)
+  self.lines[#self.lines + 1] = string.format(text, ...)
+end
+
+local function local_name(self)
+  return "v" .. self.random(3)
+end
+
+-- ---- expressions ----
+
+local function base(self)
+  local kind = self.random(10)
+  if kind <= 4 then return "self." .. self:pick(FIELDS) end
+  if kind <= 8 then return local_name(self) end
+  if kind == 9 then return self:pick { "shared", "arg", "up.t", "G_TABLE" } end
+  return "self[" .. self:pick { "key", '"b"', '"log"' } .. "]"
+end
+
+local function place(self)
+  local kind = self.random(6)
+  if kind <= 3 then return "self." .. self:pick(FIELDS) end
+  if kind == 4 then return local_name(self) end
+  if kind == 5 then
+    return "T(" .. base(self) .. ")." .. self:pick(KEYS)
+  end
+  return "T(" .. base(self) .. ")[" .. self:pick { "1", "key", "2" } .. "]"
+end
+
+local value
+
+local function table_value(self, depth)
+  local kind = self.random(5)
+  if kind == 1 then return "{}" end
+  if kind == 2 then return "{ x = " .. value(self, depth) .. " }" end
+  if kind == 3 then
+    return "{ " .. value(self, depth) .. ", " .. value(self, depth) .. " }"
+  end
+  if kind == 4 then return "setmetatable({ y = 1 }, Other)" end
+  return "wrap(" .. value(self, depth) .. ")"
+end
+
+local function call_value(self, depth)
+  local a = value(self, depth)
+  return self:pick {
+    "pass(" .. a .. ")", "first(" .. a .. ", 1)",
+    "self:" .. self:pick(METHODS) .. "(" .. a .. ", key)",
+    "T(" .. a .. "):touch()", "T(" .. a .. "):get()",
+    "(select(2, 0, " .. a .. "))", "(next(T(" .. a .. ")))",
+    "(select(2, next(T(" .. a .. "))))",
+    "(select(2, pcall(pass, " .. a .. ")))",
+    "table.remove(T(" .. a .. "))", "rawget(T(" .. a .. "), 'x')",
+    "Class." .. self:pick(METHODS) .. "(self, " .. a .. ")",
+    "opaque(" .. a .. ")", "(" .. a .. " or " .. base(self) .. ")",
+    "unpack({ " .. a .. " })", "up.hold(" .. a .. ")",
+    "(function() return " .. a .. " end)()", "({ self = " .. a .. " }).self",
+  }
+end
+
+function value(self, depth)
+  depth = (depth or 0) + 1
+  local kind = self.random(12)
+  if depth > 3 or kind <= 2 then return tostring(self.random(9)) end
+  if kind <= 5 then return base(self) end
+  if kind <= 7 then return table_value(self, depth) end
+  if kind == 8 then return "N(" .. base(self) .. ") + 1" end
+  if kind == 9 and self.random(4) == 1 then return "self" end
+  if kind == 10 then return base(self) .. " and " .. base(self) end
+  return call_value(self, depth)
+end
+
+-- ---- statements ----
+
+local block
+
+local function assign(self)
+  self:line("%s = %s", place(self), value(self))
+end
+
+local function two(self)
+  self:line("%s, %s = %s, %s", place(self), place(self), value(self),
+            value(self))
+end
+
+local function branch(self, depth)
+  self:line("if %s then", value(self))
+  block(self, depth)
+  if self.random(2) == 1 then
+    self:line("else")
+    block(self, depth)
+  end
+  self:line("end")
+end
+
+local function loop(self, depth)
+  self:line(self:pick {
+    "for i = 1, 2 do local key = i",
+    "for k, v1 in pairs(T(" .. base(self) .. ")) do",
+    "for i, v2 in ipairs(T(" .. base(self) .. ")) do",
+    "for k in next, T(" .. base(self) .. ") do local v3 = k",
+    "for _, v1 in each(T(" .. base(self) .. ")) do",
+  })
+  block(self, depth)
+  self:line("if tick() then break end end")
+end
+
+local function closure(self, depth)
+  local name = local_name(self)
+  self:line("local f = function(%s)", name)
+  block(self, depth)
+  self:line("return %s end", value(self))
+  self:line(self:pick {
+    "v1 = f(" .. value(self) .. ")", "pcall(f, " .. value(self) .. ")",
+    "v2 = opaque(f)", "self.%s = f", "opaque(self.c, f)",
+    "table.sort({ 2, 1 }, function(p, q) f(p) return p < q end)",
+    "v3 = f", "string.gsub('ab', '.', f)",
+    "local co = coroutine.wrap(f) co(" .. value(self) .. ")",
+  }, self:pick(FIELDS))
+end
+
+local function in_place(self)
+  local b = "T(" .. base(self) .. ")"
+  self:line(self:pick {
+    b .. "[#" .. b .. " + 1] = " .. value(self),
+    "table.insert(" .. b .. ", " .. value(self) .. ")",
+    "table.remove(" .. b .. ", 1)", "put(" .. b .. ", " .. value(self) .. ")",
+    b .. ":touch(" .. value(self) .. ")",
+    "rawset(" .. b .. ", 'n', " .. value(self) .. ")",
+    "rawset(self, '" .. self:pick(FIELDS) .. "', " .. value(self) .. ")",
+    "setmetatable(" .. b .. ", Other)", "table.sort(N2(" .. b .. "))",
+    "shared = " .. value(self), "up.t = " .. value(self),
+    "G_TABLE = " .. value(self), "up.t.x = " .. value(self),
+    "opaque(" .. value(self) .. ", " .. value(self) .. ")",
+    "call(self.cb, " .. value(self) .. ")",
+    "self[key] = " .. value(self),
+    "self:" .. self:pick(METHODS) .. "(" .. value(self) .. ")",
+  })
+end
+
+function block(self, depth)
+  depth = (depth or 0) + 1
+  self:line("local v1, v2, v3 = v1, v2, v3")
+  for _ = 1, self.random(3) do
+    local kind = self.random(12)
+    if kind <= 4 or depth > 3 then assign(self)
+    elseif kind <= 8 then in_place(self)
+    elseif kind == 9 then two(self)
+    elseif kind == 10 then branch(self, depth)
+    elseif kind == 11 then loop(self, depth)
+    else closure(self, depth) end
+  end
+end
+
+local HEAD = [[
+local T, N, N2, tick, opaque, unpack, new_class = ...
+local Class, Other = new_class(), {}
+Other.__index = Other
+function Other:touch(v) self.n = v or 1 return self.x end
+function Other:get() return self.x or self end
+local shared, up, key = {}, { t = {} }, "c"
+local function pass(v) return v end
+local function first(v, w) return v end
+local function wrap(v) local t = {} t.y = v return t end
+local function put(t, v) t.x = v end
+local function each(t) return next, t end
+local function call(f, v) if f then return f(v) end end
+local kept
+function up.hold(v) local old = kept kept = v return old end
+]]
+
+local fuzz = {}
+
+--- The source of a class, from a generator of random numbers.
+function fuzz.program(random)
+  local self = setmetatable({ random = random, lines = {} }, Writer)
+  for _, name in ipairs(METHODS) do
+    self:line("function Class:%s(arg, key) if tick() then return end", name)
+    self:line("local v1, v2, v3")
+    block(self)
+    if self.random(3) == 1 then self:line("return %s", value(self)) end
+    self:line("end")
+  end
+  return HEAD .. table.concat(self.lines, "\n") .. "\nreturn Class, Other"
+end
+
+fuzz.fields, fuzz.methods = FIELDS, METHODS
+
+--- Numbers that are the same everywhere for a seed.
+function fuzz.generator(seed)
+  local state = seed * 7919 % 2147483647 + 1
+  return function(n)
+    state = state * 48271 % 2147483647
+    return math.floor(state / 2147483647 * n) + 1
+  end
+end
+
+return fuzz
