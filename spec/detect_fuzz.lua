@@ -1,6 +1,8 @@
 -- Random methods for the detector's specs: a class of a few methods whose
 -- bodies are made from a grammar. They loop little and catch their errors, so
--- that each can be run.
+-- that each can be run, and what they change compared with what is detected.
+
+local detect = require "suitkaise.detect"
 
 local Writer = {}
 Writer.__index = Writer
@@ -195,8 +197,6 @@ function fuzz.program(random)
   return HEAD .. table.concat(self.lines, "\n") .. "\nreturn Class, Other"
 end
 
-fuzz.fields, fuzz.methods = FIELDS, METHODS
-
 --- Numbers that are the same everywhere for a seed.
 function fuzz.generator(seed)
   local state = seed * 7919 % 2147483647 + 1
@@ -204,6 +204,125 @@ function fuzz.generator(seed)
     state = state * 48271 % 2147483647
     return math.floor(state / 2147483647 * n) + 1
   end
+end
+
+-- ---- running ----
+
+local function words(set)
+  local names = {}
+  for name in pairs(set) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  return table.concat(names, " ")
+end
+
+-- The text of all that a field holds; tables that come again are numbered.
+local function picture(value, self, seen)
+  if type(value) ~= "table" then
+    return type(value) == "function" and "function" or tostring(value)
+  end
+  if value == self then return "self" end
+  if seen[value] then return "#" .. seen[value] end
+  seen.n = (seen.n or 0) + 1
+  seen[value] = seen.n
+  local lines = {}
+  for k, v in next, value do
+    local key = type(k) == "table" and "table" or tostring(k)
+    lines[#lines + 1] = { key, k, v }
+  end
+  table.sort(lines, function(a, b) return a[1] < b[1] end)
+  for i, line in ipairs(lines) do
+    local key = type(line[2]) == "table" and picture(line[2], self, seen)
+      or line[1]
+    lines[i] = key .. "=" .. picture(line[3], self, seen)
+  end
+  return "{" .. table.concat(lines, ",") .. "}"
+    .. (getmetatable(value) and "with class" or "")
+end
+
+local function pictures(object)
+  local all = {}
+  for name, value in next, object do
+    all[name] = picture(value, object, {})
+  end
+  return all
+end
+
+local function missing(before, after, writes)
+  for name in pairs(before) do
+    if before[name] ~= after[name] and not writes[name] then return name end
+  end
+  for name in pairs(after) do
+    if before[name] ~= after[name] and not writes[name] then return name end
+  end
+end
+
+-- What a program of the fuzzer is given. `ticks` ends its loops.
+local function surroundings(count)
+  local function as_table(v)
+    if type(v) == "table" then return v end
+    return setmetatable({}, { __index = {
+      touch = function() end, get = function() end,
+    } })
+  end
+  local function mess(a, b)
+    if type(a) == "function" then a(b) a {} return b end
+    if type(b) == "function" then b(a) return a end
+    if type(a) == "table" and not getmetatable(a) then a.x = b or 1 end
+    return a
+  end
+  local hidden = coroutine.wrap(function(a, b)
+    while true do a, b = coroutine.yield(mess(a, b)) end
+  end)
+  return as_table, function(v) return type(v) == "number" and v or 0 end,
+    function() return {} end, function()
+      count.ticks = count.ticks + 1
+      return count.ticks > 60
+    end, hidden, rawget(_G, "unpack") or table.unpack, function()
+      local class = {}
+      class.__index = class
+      return class
+    end
+end
+
+local function new_object(class, other)
+  return setmetatable({
+    list = { { x = 1 }, { x = 2 } }, log = { 1, 2, n = {} },
+    a = { x = { y = {} } }, b = setmetatable({ x = {} }, other),
+    c = { 1, 2, 3, x = {} }, d = 5,
+  }, class)
+end
+
+--- Run the methods of one program, and fail when a field changes that is not
+-- in `writes`. -> how often the answer was not "all"
+function fuzz.try(seed)
+  local source = fuzz.program(fuzz.generator(seed))
+  local environment = setmetatable({ G_TABLE = {} }, { __index = _G })
+  local program
+  if setfenv then
+    program = setfenv(assert(loadstring(source, "=program")), environment)
+  else
+    program = assert(load(source, "=program", "t", environment))
+  end
+  local count, random = { ticks = 0 }, fuzz.generator(seed + 1)
+  local class, other = program(surroundings(count))
+  local object, exact = new_object(class, other), 0
+  for _ = 1, 6 do
+    local name = METHODS[random(#METHODS)]
+    local writes = detect.method(class, name).writes
+    local before = pictures(object)
+    count.ticks = 0
+    pcall(object[name], object, ({ 1, {}, { x = {} }, "s" })[random(4)],
+          ({ "a", "x", "log", 1 })[random(4)])
+    if writes ~= "all" then
+      exact = exact + 1
+      local field = missing(before, pictures(object), writes)
+      if field then
+        error(string.format("seed %d: %s changed %s, not in writes: %s\n%s",
+                            seed, name, field, words(writes), source), 0)
+      end
+    end
+  end
+  return exact
 end
 
 return fuzz

@@ -11,6 +11,8 @@
 -- * an object's methods are those of its class;
 -- * two fields hold the same table only when a method of the class, or its
 --   constructor, makes it so;
+-- * a field that the class itself sets to numbers and strings only holds no
+--   table that another field holds too;
 -- * different parts of an argument are different tables.
 --
 -- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
@@ -41,9 +43,15 @@ end
 -- what went away no longer equals what is there.
 local NIL = {}
 
+local function get(t, key) return t[key] end
+
 local STILL = {
   field = function(t, key, value) return rawget(t, key) == value end,
   metatable = function(t, _, value) return debug.getmetatable(t) == value end,
+  global = function(t, key, value)
+    local ok, now = pcall(get, t, key)
+    return (ok and now or nil) == (value or nil)
+  end,
   upvalue = function(fn, i, value)
     local _, now = debug.getupvalue(fn, i)
     return now == value
@@ -129,7 +137,9 @@ local function copy(aliases)
       for other in pairs(set) do new[name][key][other] = true end
     end
   end
-  for key in pairs(aliases.held) do new.held[key] = true end
+  for _, name in ipairs { "held", "numbers", "tables" } do
+    for key in pairs(aliases[name]) do new[name][key] = true end
+  end
   new.is_all = aliases.is_all
   return new
 end
@@ -141,7 +151,9 @@ local function size(aliases)
       for _ in pairs(set) do n = n + 1 end
     end
   end
-  for _ in pairs(aliases.held) do n = n + 1 end
+  for _, name in ipairs { "held", "numbers", "tables" } do
+    for _ in pairs(aliases[name]) do n = n + 1 end
+  end
   return n
 end
 
@@ -459,7 +471,7 @@ local function detect_fn(fn)
   if answer.writes[1] or answer.blocking_calls[1] or changing[1]
      or is_impure then
     answer.is_pure = false
-  elseif not answer.unknown_calls[1] then
+  elseif not answer.unknown_calls[1] and not flow.has_unsure_reads then
     answer.is_pure = true
   end
   return answer, flow

@@ -158,7 +158,8 @@ function Flow:variable(value, label, name, is_constant)
   local set = self.u.scalar
   if kind ~= "function" and not library.tables[value or false] then
     self.heap:mark(self.heap.outside_reads, label)
-    if not is_constant then self.heap:mark(self.mutable_reads, label) end
+    if is_constant == false then self.heap:mark(self.mutable_reads, label)
+    elseif is_constant == nil then self.has_unsure_reads = true end
   end
   if kind == "string" or kind == "number" and value == value then
     set = self.u:key(value)
@@ -186,8 +187,10 @@ function Flow:upvalue(unit, i, only_captured)
   if only_captured then return self.u.nothing end
   local name, value = debug.getupvalue(unit.fn, i)
   self:depend("upvalue", unit.fn, i, value)
+  local is_constant = nil -- of a function further out: not known
+  if info.is_local then is_constant = info.is_immutable end
   return self:variable(value, name ~= "" and name or "upvalue " .. i,
-                       debug.upvalueid(unit.fn, i), info.is_immutable)
+                       debug.upvalueid(unit.fn, i), is_constant)
 end
 
 -- Somebody else sees what is put into a variable of the functions around.
@@ -224,9 +227,16 @@ local function environment(unit)
   return debug.getfenv(unit.fn)
 end
 
+-- An environment may have an __index of any kind: it is asked as the function
+-- itself asks it.
+local function get(t, key) return t[key] end
+
 function Flow:global(unit, name)
-  local value = self:look_up(environment(unit), name)
-  return self:variable(value, name, name)
+  local env = environment(unit)
+  local ok, value = pcall(get, env, name)
+  if not ok then value = nil end -- strict about names
+  self:depend("global", env, name, value)
+  return self:variable(value, name, name, false)
 end
 
 function Flow:set_global(_, name, set)

@@ -19,11 +19,13 @@ local ANYWHERE = {}
 
 --- What the methods of a class do to one another: fields that may share a
 -- table (`links`), from which self can be reached (`held`), or that may hold
--- a table that was there before (`outside`).
+-- a table that was there before (`outside`); fields that are set to numbers
+-- or strings (`numbers`), and such as may hold tables (`tables`).
 function Heap.no_aliases()
   return {
     links = {}, held = {},
     outside = setmetatable({}, { __mode = "k" }), is_all = false,
+    numbers = {}, tables = {},
   }
 end
 
@@ -198,7 +200,9 @@ function Heap:load_any(set)
   for _, object in ipairs(set.objects) do
     local kind, found = object.kind, nil
     if kind == "self" or kind == "part" then found = load_part(self)
-    elseif kind == "field" then found = load_field(self, object)
+    elseif kind == "field" then
+      self:mark(self.aliases.tables, object.name)
+      found = load_field(self, object)
     elseif kind == "new" then found = object.contents
     elseif kind == "outside" then found = self:load_outside(object) end
     result = self.u:union(result, found)
@@ -231,6 +235,18 @@ end
 
 -- ---- stores ----
 
+-- Keep in mind what a field is set to: see `is_plain`.
+local function note_kind(self, name, set)
+  local is_number = false
+  for _, object in ipairs(set.objects) do
+    if object.kind == "key" or object.is_number then is_number = true
+    elseif object.kind ~= "scalar" and object.name ~= name then
+      return self:mark(self.aliases.tables, name)
+    end
+  end
+  if is_number then self:mark(self.aliases.numbers, name) end
+end
+
 -- What was there before now has tables of self in it.
 local function place_fields(self, object, set)
   for _, held in ipairs(set.objects) do
@@ -255,7 +271,10 @@ local function store_new(self, object, key, set)
   self:add(object, "contents", set)
   if key ~= nil then self:add(object.keyed, key, set)
   else self:add(object, "dynamic", set) end
-  if object.is_instance and key ~= nil then self:place(set, key) end
+  if object.is_instance and key ~= nil then
+    note_kind(self, key, set)
+    self:place(set, key)
+  end
   for name in pairs(object.places or {}) do
     self:write(name)
     self:place(set, name)
@@ -283,11 +302,13 @@ function Heap:store(set, key, value, key_set)
     local kind = object.kind
     if kind == "self" and key ~= nil then
       self:write(key)
+      note_kind(self, key, value)
       self:place(value, key)
     elseif kind == "self" or kind == "part" then
       self:write_everything()
       self:place(value, ANYWHERE)
     elseif kind == "field" then
+      self:mark(self.aliases.tables, object.name)
       self:read(object.name)
       self:write(object.name)
       self:place(value, object.name)
@@ -375,20 +396,27 @@ end
 
 -- ---- the answer ----
 
+-- A field that the class sets to numbers and strings only, and never looks
+-- into, shares nothing.
+local function is_plain(self, name)
+  return self.aliases.numbers[name] and not self.aliases.tables[name]
+end
+
 -- A field's table may be another field's too; what is also in some field or
 -- other is in any.
 local function spread(self, names)
   local all, queue = {}, {}
   for name in pairs(self.aliases.links[ANYWHERE] or {}) do
-    queue[#queue + 1] = name
+    if not is_plain(self, name) then queue[#queue + 1] = name end
   end
   for name in pairs(names) do queue[#queue + 1] = name end
   while #queue > 0 do
     local name = table.remove(queue)
     if not all[name] then
       all[name] = true
-      for other in pairs(self.aliases.links[name] or {}) do
-        queue[#queue + 1] = other
+      local links = self.aliases.links[name]
+      for other in pairs(not is_plain(self, name) and links or {}) do
+        if not is_plain(self, other) then queue[#queue + 1] = other end
       end
     end
   end

@@ -78,7 +78,9 @@ end
 -- followed.
 local function operate(f, ins, pc, name, a, b)
   f.flow:metamethod(name, a, b, pc, f.unit)
-  f:set(ins.a, f.u:union(f:fresh(pc, "outside"), f.u.scalar))
+  local result = f:fresh(pc, "outside")
+  result.objects[1].is_number = true
+  f:set(ins.a, f.u:union(result, f.u.scalar))
 end
 
 function does.LEN(f, ins)
