@@ -11,8 +11,8 @@
 -- * an object's methods are those of its class;
 -- * two fields hold the same table only when a method of the class, or its
 --   constructor, makes it so;
--- * a field that the class itself sets to numbers and strings only holds no
---   table that another field holds too;
+-- * a field that the class sets to numbers and strings only and calculates
+--   with holds no table that another field holds too;
 -- * different parts of an argument are different tables.
 --
 -- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
@@ -129,6 +129,8 @@ local function count_fields(class)
   return count
 end
 
+local ALIAS_SETS = { "held", "numbers", "operands", "tables" }
+
 local function copy(aliases)
   local new = Heap.no_aliases()
   for _, name in ipairs { "links", "outside" } do
@@ -137,7 +139,7 @@ local function copy(aliases)
       for other in pairs(set) do new[name][key][other] = true end
     end
   end
-  for _, name in ipairs { "held", "numbers", "tables" } do
+  for _, name in ipairs(ALIAS_SETS) do
     for key in pairs(aliases[name]) do new[name][key] = true end
   end
   new.is_all = aliases.is_all
@@ -151,7 +153,7 @@ local function size(aliases)
       for _ in pairs(set) do n = n + 1 end
     end
   end
-  for _, name in ipairs { "held", "numbers", "tables" } do
+  for _, name in ipairs(ALIAS_SETS) do
     for _ in pairs(aliases[name]) do n = n + 1 end
   end
   return n

@@ -20,12 +20,13 @@ local ANYWHERE = {}
 --- What the methods of a class do to one another: fields that may share a
 -- table (`links`), from which self can be reached (`held`), or that may hold
 -- a table that was there before (`outside`); fields that are set to numbers
--- or strings (`numbers`), and such as may hold tables (`tables`).
+-- or strings (`numbers`), that operators are applied to (`operands`), and such
+-- as may hold tables (`tables`).
 function Heap.no_aliases()
   return {
     links = {}, held = {},
     outside = setmetatable({}, { __mode = "k" }), is_all = false,
-    numbers = {}, tables = {},
+    numbers = {}, operands = {}, tables = {},
   }
 end
 
@@ -233,6 +234,15 @@ function Heap:load_outside(object, key)
   return set
 end
 
+--- An operator was applied to a value.
+function Heap:operand(set)
+  for _, object in ipairs(set.objects) do
+    if object.kind == "field" then
+      self:mark(self.aliases.operands, object.name)
+    end
+  end
+end
+
 -- ---- stores ----
 
 -- Keep in mind what a field is set to: see `is_plain`.
@@ -396,10 +406,12 @@ end
 
 -- ---- the answer ----
 
--- A field that the class sets to numbers and strings only, and never looks
--- into, shares nothing.
+-- A field that the class sets to numbers and strings only, calculates with and
+-- never looks into, shares nothing.
 local function is_plain(self, name)
-  return self.aliases.numbers[name] and not self.aliases.tables[name]
+  local aliases = self.aliases
+  return aliases.numbers[name] and aliases.operands[name]
+    and not aliases.tables[name]
 end
 
 -- A field's table may be another field's too; what is also in some field or
