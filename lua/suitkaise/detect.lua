@@ -11,6 +11,8 @@
 -- * an object's methods are those of its class;
 -- * two fields hold the same table only when a method of the class, or its
 --   constructor, makes it so;
+-- * a field that the class sets to numbers and strings only and calculates
+--   with holds no table that another field holds too;
 -- * different parts of an argument are different tables.
 --
 -- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
@@ -41,9 +43,15 @@ end
 -- what went away no longer equals what is there.
 local NIL = {}
 
+local function get(t, key) return t[key] end
+
 local STILL = {
   field = function(t, key, value) return rawget(t, key) == value end,
   metatable = function(t, _, value) return debug.getmetatable(t) == value end,
+  global = function(t, key, value)
+    local ok, now = pcall(get, t, key)
+    return (ok and now or nil) == (value or nil)
+  end,
   upvalue = function(fn, i, value)
     local _, now = debug.getupvalue(fn, i)
     return now == value
@@ -121,6 +129,8 @@ local function count_fields(class)
   return count
 end
 
+local ALIAS_SETS = { "held", "numbers", "operands", "tables" }
+
 local function copy(aliases)
   local new = Heap.no_aliases()
   for _, name in ipairs { "links", "outside" } do
@@ -129,7 +139,9 @@ local function copy(aliases)
       for other in pairs(set) do new[name][key][other] = true end
     end
   end
-  for key in pairs(aliases.held) do new.held[key] = true end
+  for _, name in ipairs(ALIAS_SETS) do
+    for key in pairs(aliases[name]) do new[name][key] = true end
+  end
   new.is_all = aliases.is_all
   return new
 end
@@ -141,25 +153,29 @@ local function size(aliases)
       for _ in pairs(set) do n = n + 1 end
     end
   end
-  for _ in pairs(aliases.held) do n = n + 1 end
+  for _, name in ipairs(ALIAS_SETS) do
+    for _ in pairs(aliases[name]) do n = n + 1 end
+  end
   return n
 end
 
-local function arguments(flow, count, has_self, id)
+local ARGUMENT = "argument "
+
+local function arguments(flow, count, has_self, names)
   local args = { n = count, rest = nil }
   for i = 1, count do
-    args[i] = flow.u:union(flow.u:unknown("argument " .. i .. id),
-                           flow.u.scalar)
+    local label = ARGUMENT .. (names and names[i] or i)
+    args[i] = flow.u:union(flow.u:unknown(label), flow.u.scalar)
   end
   if has_self then args[1] = flow.u.self end
   if count < 1 and has_self then args.n = 1 end
-  args.rest = flow.u:union(flow.u:unknown("arguments" .. id), flow.u.scalar)
+  args.rest = flow.u:union(flow.u:unknown(ARGUMENT .. "..."), flow.u.scalar)
   return args
 end
 
 -- Look at one function as a method: -> the flow and its results, or nil when
 -- that is too much.
-local function look(class, aliases, fn, has_self, is_class_wide)
+local function look(class, aliases, fn, has_self, is_class_wide, names)
   local flow = Flow.new(class, aliases)
   flow.is_class_wide = is_class_wide
   local unit = flow:unit_of(fn)
@@ -167,7 +183,7 @@ local function look(class, aliases, fn, has_self, is_class_wide)
   local count = unit.proto.params
   local results
   local is_done = flow:settle(function()
-    results = flow:run(unit, arguments(flow, count, has_self, ""))
+    results = flow:run(unit, arguments(flow, count, has_self, names))
     flow.heap:hand_out(flow:all_of(results))
   end)
   return is_done and flow or nil, results
@@ -191,16 +207,19 @@ local function find_aliases(class)
   local deps = new_deps()
   local aliases = Heap.no_aliases()
   local list, count = functions_of(class)
-  for _ = 1, MAX_ROUNDS do
+  for round = 1, MAX_ROUNDS do
     local before = size(aliases)
     for _, fn in ipairs(list) do
       local flow, new = look_class_wide(class, aliases, fn)
       if flow then
         aliases = new
         add_deps(deps, flow.deps)
+      else
+        aliases.is_all = true -- too much to tell
       end
     end
     if size(aliases) == before then break end
+    if round == MAX_ROUNDS then aliases.is_all = true end
   end
   return { aliases = aliases, deps = deps, count = count }
 end
@@ -378,10 +397,9 @@ function detect.method(class, name, fn)
   local answer = cached(class, name, fn)
   if answer then return answer end
   local declared = detect.declared(class).methods[name] or {}
-  local found, deps = nil, new_deps()
-  if declared.reads and declared.writes and declared.returns ~= nil then
-    found = declared
-  else
+  local found, deps = declared, new_deps()
+  if not (declared.reads and declared.writes)
+     or declared.returns == nil then
     found, deps = detect_method(class, fn)
   end
   answer = {
@@ -391,6 +409,104 @@ function detect.method(class, name, fn)
   answer.returns = found.returns
   if declared.returns ~= nil then answer.returns = declared.returns end
   return remember(class, name, fn, answer, deps)
+end
+
+-- ---- any function ----
+
+-- The names of a function's parameters, where the VM tells.
+local function parameter_names(fn)
+  local names = {}
+  for i = 1, bytecode.of(fn).params do
+    names[i] = debug.getlocal(fn, i)
+  end
+  return names
+end
+
+-- Sorted, without the tables whose parts are there, and without arguments if
+-- `skip_arguments`; arguments go by their names.
+local function to_list(set, skip_arguments)
+  local names, list = {}, {}
+  for label in pairs(set) do
+    local name, found = label:gsub("^" .. ARGUMENT, "")
+    if found == 0 or not skip_arguments then names[name] = true end
+  end
+  for name in pairs(names) do
+    for above in name:gmatch "()%." do names[name:sub(1, above - 1)] = nil end
+  end
+  for name in pairs(names) do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+-- What was called and not followed: -> the calls that may wait, those that
+-- are not known, and whether any has an effect or a result of its own.
+local function sort_calls(flow)
+  local blocking = require "suitkaise.detect.blocking"
+  local waits, unknown_calls, is_impure = {}, {}, false
+  for _, call in ipairs(flow.called) do
+    local entry = call.entry
+    if entry then
+      is_impure = is_impure or entry.is_impure
+      if entry.blocks then waits[call.label] = true end
+    elseif blocking.by_name(call.label) then
+      waits[call.label] = true
+    else
+      unknown_calls[call.label] = true
+    end
+  end
+  return to_list(waits), to_list(unknown_calls), is_impure or false
+end
+
+local function detect_fn(fn)
+  load_analysis()
+  local flow = look(nil, Heap.no_aliases(), fn, false, false,
+                    parameter_names(fn))
+  if not flow then return nil end
+  local answer = {
+    reads = to_list(flow.heap.outside_reads, true),
+    writes = to_list(flow.heap.outside_writes),
+  }
+  local is_impure
+  answer.blocking_calls, answer.unknown_calls, is_impure = sort_calls(flow)
+  local changing = to_list(flow.mutable_reads, true)
+  if answer.writes[1] or answer.blocking_calls[1] or changing[1]
+     or is_impure then
+    answer.is_pure = false
+  elseif not answer.unknown_calls[1] and not flow.has_unsure_reads then
+    answer.is_pure = true
+  end
+  return answer, flow
+end
+
+local fn_cache = setmetatable({}, { __mode = "k" })
+
+--- What a function does to what is outside of it.
+-- @tparam function fn
+-- @treturn table `reads`, `writes`: sorted arrays of the globals, upvalues and
+--   their parts (`"config.fps"`; also parts of arguments for writes), or "all"
+--   when it cannot be told; `is_pure`: true when it changes nothing and its
+--   results depend on its arguments alone, false when not, nil when it is not
+--   known; `blocking_calls`: what it calls that may wait (`"os.execute"`);
+--   `unknown_calls`: what it calls that could not be followed, of which the
+--   other answers say nothing
+-- @usage detect.fn(math.floor).is_pure --> nil (a C function)
+function detect.fn(fn)
+  if type(fn) ~= "function" then
+    errors.argument("detect.fn", "fn", fn, "a function", "caller")
+  end
+  local record = fn_cache[fn]
+  if record and are_true(record.deps) then return record.answer end
+  local deps = new_deps()
+  local answer, flow
+  if bytecode.of(fn) then answer, flow = detect_fn(fn) end
+  if answer then
+    add_deps(deps, flow.deps)
+  else
+    answer = { reads = "all", writes = "all", blocking_calls = {},
+               unknown_calls = {} }
+  end
+  fn_cache[fn] = { answer = answer, deps = deps }
+  return answer
 end
 
 return detect

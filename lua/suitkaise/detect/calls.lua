@@ -3,6 +3,11 @@
 -- known.
 -- @module suitkaise.detect.calls
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
+local blocking = require "suitkaise.detect.blocking"
 local bytecode = require "suitkaise.detect.bytecode"
 local library = require "suitkaise.detect.library"
 
@@ -114,12 +119,14 @@ local function index_known(self, object, key)
   if kind == "function" or kind == "table" or kind == "userdata"
      or kind == "cdata" then
     set = self.u:outside(value, label)
+    self.heap:inherit(object, set)
   end
-  if kind ~= "function" or object.is_written then
+  if kind ~= "function" and not library.tables[object.value]
+     or object.is_written then
     self.heap:mark(self.heap.outside_reads, label)
     self.heap:mark(self.mutable_reads, label)
-    set = self.u:union(set, self.u.scalar)
   end
+  if kind ~= "function" then set = self.u:union(set, self.u.scalar) end
   if kind == "nil" or object.is_written then
     set = self.u:union(set, self.heap:load_outside(object, key))
   end
@@ -137,7 +144,9 @@ local function index_outside(self, object, key)
     return index_known(self, object, key)
   end
   local set = self.heap:load_outside(object, key)
-  self.heap:mark(self.mutable_reads, object.label)
+  if not object.is_result then
+    self.heap:mark(self.mutable_reads, object.label)
+  end
   return self.u:union(set, self.u.scalar)
 end
 
@@ -170,7 +179,8 @@ end
 function calls:index(set, key, key_set)
   local result = self.u.nothing
   for _, object in ipairs(set.objects) do
-    local kind, found = object.kind, nil
+    local kind = object.kind
+    local found
     if kind == "self" and key ~= nil then found = index_self(self, key)
     elseif kind == "self" then found = index_self_anywhere(self, key_set)
     elseif kind == "new" then found = index_new(self, object, key, key_set)
@@ -231,11 +241,8 @@ local function call_unknown(self, label, args, pc, unit, fn)
   local given = self:all_of(args)
   self.heap:mix(given)
   self.heap:escape(given, given)
-  local result = unit and self:site(unit, pc, "outside")
+  local result = unit and self:site(unit, pc, "outside", label .. "()")
     or self.u:unknown("result of " .. label).objects[1]
-  if not result.is_named then
-    result.label, result.is_named = label .. "()", true
-  end
   local set = self.u:union(given, result.alone)
   set = self.u:union(set, self.u.scalar)
   return { n = 0, rest = self.u:union(set, self.heap.leaked) }
@@ -256,6 +263,11 @@ local function call_function(self, object, args, pc, unit)
     local results = known.effect(self, args, pc, unit)
     if results then return results end
     return call_unknown(self, known.name, args, pc, unit)
+  end
+  local waits = blocking.of(fn)
+  if waits then
+    self:note_call(waits, { name = waits, blocks = true, is_impure = true })
+    return { n = 0, rest = self.u.scalar }
   end
   local followed = bytecode.of(fn) and self:unit_of(fn)
   if followed then return self:run(followed, args) end
@@ -290,7 +302,7 @@ local function call_field(self, object, args, pc, unit, from)
   local is_method = from and object.kind == "field" and args[1] == from
     and not has_kind(from, "self")
   if not is_method then self.heap:lose_self() end
-  return call_unknown(self, object.name or "[]", args, pc, unit)
+  return call_unknown(self, tostring(object.name or "[]"), args, pc, unit)
 end
 
 -- An object that was made here with a class of which not all is known.
@@ -325,7 +337,7 @@ local function call_object(self, object, args, pc, unit, from)
     return call_table(self, object, args, pc, unit)
   end
   self.heap:escape_outside(object)
-  return call_unknown(self, object.label, args, pc, unit)
+  return call_unknown(self, object.name or object.label, args, pc, unit)
 end
 
 --- Call everything that a set may be: -> a pack of results
@@ -350,12 +362,18 @@ end
 --- A closure is where something unknown may call it. What it returns may come
 -- back from there.
 function calls:run_escaped(object, given)
-  local any = self.u:union(given or self.u.nothing, self.u.scalar)
+  given = given or self.u.nothing
+  local running = object.running or {}
+  object.running = running
+  if running[given] then return end
+  running[given] = true
+  local any = self.u:union(given, self.u.scalar)
   any = self.u:union(any, self.u:unknown "argument of a callback")
   local results = self:run(object.unit, { n = 0, rest = any })
   local returned = self:all_of(results)
   self.heap:add(self.heap, "leaked", returned)
   self.heap:escape(returned, given)
+  running[given] = nil
 end
 
 return calls

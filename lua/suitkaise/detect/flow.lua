@@ -2,15 +2,20 @@
 -- register may hold, until nothing changes, and follows calls.
 -- @module suitkaise.detect.flow
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local bytecode = require "suitkaise.detect.bytecode"
 local calls = require "suitkaise.detect.calls"
 local Heap = require "suitkaise.detect.heap"
+local library = require "suitkaise.detect.library"
 local steps = require "suitkaise.detect.steps"
 
 local Flow = setmetatable({}, { __index = calls })
 Flow.__index = Flow
 
-local MAX_STEPS = 100000 -- instructions in all before it gives up
+local MAX_STEPS = 30000 -- instructions in all before it gives up
 local MAX_DEPTH = 24     -- calls inside calls that are followed
 local MAX_ROUNDS = 30
 local MAX_RESULTS = 8    -- results that are told apart
@@ -91,12 +96,13 @@ function Flow:unit_of(fn)
 end
 
 --- The thing that is made at one place of the code.
-function Flow:site(unit, pc, kind)
+function Flow:site(unit, pc, kind, name)
   local object = unit.sites[pc]
   if object then return object end
   if kind == "outside" then
     local label = "result " .. unit.id .. ":" .. pc
     object = self.u:unknown(label).objects[1]
+    object.name, object.is_result = name, true
   else
     object = self.u:object(kind, {
       contents = self.u.nothing, dynamic = self.u.nothing, keyed = {},
@@ -150,9 +156,10 @@ end
 function Flow:variable(value, label, name, is_constant)
   local kind = type(value)
   local set = self.u.scalar
-  if kind ~= "function" then
+  if kind ~= "function" and not library.tables[value or false] then
     self.heap:mark(self.heap.outside_reads, label)
-    if not is_constant then self.heap:mark(self.mutable_reads, label) end
+    if is_constant == false then self.heap:mark(self.mutable_reads, label)
+    elseif is_constant == nil then self.has_unsure_reads = true end
   end
   if kind == "string" or kind == "number" and value == value then
     set = self.u:key(value)
@@ -161,11 +168,11 @@ function Flow:variable(value, label, name, is_constant)
   elseif kind ~= "boolean" and kind ~= "number" then
     set = self.u:outside(value, label)
   end
-  if not self.assigned[name] then return set end
-  set = self.u:union(set, self.u:unknown(label))
   for field in pairs(self.heap.aliases.outside[name] or {}) do
     set = self.u:union(set, self.u:field(field))
   end
+  if not self.assigned[name] then return set end
+  set = self.u:union(set, self.u:unknown(label))
   return self.u:union(set, self.stored[name])
 end
 
@@ -180,8 +187,10 @@ function Flow:upvalue(unit, i, only_captured)
   if only_captured then return self.u.nothing end
   local name, value = debug.getupvalue(unit.fn, i)
   self:depend("upvalue", unit.fn, i, value)
+  local is_constant = nil -- of a function further out: not known
+  if info.is_local then is_constant = info.is_immutable end
   return self:variable(value, name ~= "" and name or "upvalue " .. i,
-                       debug.upvalueid(unit.fn, i), info.is_immutable)
+                       debug.upvalueid(unit.fn, i), is_constant)
 end
 
 -- Somebody else sees what is put into a variable of the functions around.
@@ -218,9 +227,16 @@ local function environment(unit)
   return debug.getfenv(unit.fn)
 end
 
+-- An environment may have an __index of any kind: it is asked as the function
+-- itself asks it.
+local function get(t, key) return t[key] end
+
 function Flow:global(unit, name)
-  local value = self:look_up(environment(unit), name)
-  return self:variable(value, name, name)
+  local env = environment(unit)
+  local ok, value = pcall(get, env, name)
+  if not ok then value = nil end -- strict about names
+  self:depend("global", env, name, value)
+  return self:variable(value, name, name, false)
 end
 
 function Flow:set_global(_, name, set)

@@ -5,6 +5,10 @@
 -- changes (`changed`).
 -- @module suitkaise.detect.heap
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local Universe = require "suitkaise.detect.value"
 
 local Heap = {}
@@ -15,11 +19,14 @@ local ANYWHERE = {}
 
 --- What the methods of a class do to one another: fields that may share a
 -- table (`links`), from which self can be reached (`held`), or that may hold
--- a table that was there before (`outside`).
+-- a table that was there before (`outside`); fields that are set to numbers
+-- or strings (`numbers`), that operators are applied to (`operands`), and such
+-- as may hold tables (`tables`).
 function Heap.no_aliases()
   return {
     links = {}, held = {},
     outside = setmetatable({}, { __mode = "k" }), is_all = false,
+    numbers = {}, operands = {}, tables = {},
   }
 end
 
@@ -136,12 +143,47 @@ function Heap:place(set, name)
   end
 end
 
+-- The fields in which a thing that was there before may be, or which may be in
+-- it.
+local function places_of(self, object, visit)
+  while object do
+    for name in pairs(object.places or {}) do visit(name) end
+    local outside = self.aliases.outside[object.value or false]
+    for name in pairs(outside or {}) do visit(name) end
+    object = object.parent
+  end
+end
+
+--- `set` was found in `object`, which was there before: it may be in the same
+-- fields.
+function Heap:inherit(object, set)
+  places_of(self, object, function(name)
+    self:read(name)
+    for _, child in ipairs(set.objects) do
+      if is_shareable(child) then
+        child.places = child.places or {}
+        self:mark(child.places, name)
+      end
+    end
+  end)
+end
+
 -- ---- loads ----
+
+local function path_to(object, key)
+  return (object.name or object.label) .. "."
+    .. (key == nil and "[]" or tostring(key))
+end
+
+-- Can self be reached from a field?
+local function is_held(self, name)
+  return self.aliases.held[name] or self.aliases.held[ANYWHERE]
+end
 
 local function load_field(self, object)
   self:read(object.name)
   local set = object.alone
-  if self.aliases.held[object.name] then
+  if is_held(self, object.name) then
     set = self.u:union(set, self.u.self)
   end
   return set
@@ -159,7 +201,9 @@ function Heap:load_any(set)
   for _, object in ipairs(set.objects) do
     local kind, found = object.kind, nil
     if kind == "self" or kind == "part" then found = load_part(self)
-    elseif kind == "field" then found = load_field(self, object)
+    elseif kind == "field" then
+      self:mark(self.aliases.tables, object.name)
+      found = load_field(self, object)
     elseif kind == "new" then found = object.contents
     elseif kind == "outside" then found = self:load_outside(object) end
     result = self.u:union(result, found)
@@ -179,22 +223,39 @@ function Heap:load_own(name)
   return load_field(self, self.u:field(name).objects[1])
 end
 
-local function places_above(object, visit)
-  while object do
-    for name in pairs(object.places or {}) do visit(name) end
-    object = object.parent
-  end
-end
-
 --- Part of something that was there before.
 function Heap:load_outside(object, key)
   if type(object.value) == "function" then return self.u.nothing end
-  self:mark(self.outside_reads, object.label .. "."
-    .. (key == nil and "[]" or tostring(key)))
-  return self.u:below(object, key)
+  if not object.is_result then
+    self:mark(self.outside_reads, path_to(object, key))
+  end
+  local set = self.u:below(object, key)
+  self:inherit(object, set)
+  return set
+end
+
+--- An operator was applied to a value.
+function Heap:operand(set)
+  for _, object in ipairs(set.objects) do
+    if object.kind == "field" then
+      self:mark(self.aliases.operands, object.name)
+    end
+  end
 end
 
 -- ---- stores ----
+
+-- Keep in mind what a field is set to: see `is_plain`.
+local function note_kind(self, name, set)
+  local is_number = false
+  for _, object in ipairs(set.objects) do
+    if object.kind == "key" or object.is_number then is_number = true
+    elseif object.kind ~= "scalar" and object.name ~= name then
+      return self:mark(self.aliases.tables, name)
+    end
+  end
+  if is_number then self:mark(self.aliases.numbers, name) end
+end
 
 -- What was there before now has tables of self in it.
 local function place_fields(self, object, set)
@@ -206,16 +267,12 @@ end
 
 local function store_outside(self, object, key, set)
   self:mark(object, "is_written")
-  self:mark(self.outside_writes, object.label .. "."
-    .. (key == nil and "[]" or tostring(key)))
+  self:mark(self.outside_writes, path_to(object, key))
   local function touch(name)
     self:write(name)
     self:place(set, name)
   end
-  places_above(object, touch)
-  for name in pairs(self.aliases.outside[object.value or false] or {}) do
-    touch(name)
-  end
+  places_of(self, object, touch)
   place_fields(self, object, set)
   self:escape(set)
 end
@@ -224,7 +281,10 @@ local function store_new(self, object, key, set)
   self:add(object, "contents", set)
   if key ~= nil then self:add(object.keyed, key, set)
   else self:add(object, "dynamic", set) end
-  if object.is_instance and key ~= nil then self:place(set, key) end
+  if object.is_instance and key ~= nil then
+    note_kind(self, key, set)
+    self:place(set, key)
+  end
   for name in pairs(object.places or {}) do
     self:write(name)
     self:place(set, name)
@@ -252,11 +312,13 @@ function Heap:store(set, key, value, key_set)
     local kind = object.kind
     if kind == "self" and key ~= nil then
       self:write(key)
+      note_kind(self, key, value)
       self:place(value, key)
     elseif kind == "self" or kind == "part" then
       self:write_everything()
       self:place(value, ANYWHERE)
     elseif kind == "field" then
+      self:mark(self.aliases.tables, object.name)
       self:read(object.name)
       self:write(object.name)
       self:place(value, object.name)
@@ -290,7 +352,7 @@ function Heap:escape(set, given, seen)
     elseif kind == "field" then
       self:read(object.name)
       self:write(object.name)
-      if self.aliases.held[object.name] then self:lose_self() end
+      if is_held(self, object.name) then self:lose_self() end
     elseif kind == "new" then
       escape_new(self, object)
       self:escape(object.contents, given, seen)
@@ -304,10 +366,7 @@ end
 
 function Heap:escape_outside(object)
   if type(object.value) == "function" then return end
-  places_above(object, function(name) self:write(name) end)
-  for name in pairs(self.aliases.outside[object.value or false] or {}) do
-    self:write(name)
-  end
+  places_of(self, object, function(name) self:write(name) end)
 end
 
 --- The caller gets a value: returned or raised. It may use what hangs on self
@@ -347,16 +406,29 @@ end
 
 -- ---- the answer ----
 
--- A field's table may be another field's too.
+-- A field that the class sets to numbers and strings only, calculates with and
+-- never looks into, shares nothing.
+local function is_plain(self, name)
+  local aliases = self.aliases
+  return aliases.numbers[name] and aliases.operands[name]
+    and not aliases.tables[name]
+end
+
+-- A field's table may be another field's too; what is also in some field or
+-- other is in any.
 local function spread(self, names)
   local all, queue = {}, {}
+  for name in pairs(self.aliases.links[ANYWHERE] or {}) do
+    if not is_plain(self, name) then queue[#queue + 1] = name end
+  end
   for name in pairs(names) do queue[#queue + 1] = name end
   while #queue > 0 do
     local name = table.remove(queue)
     if not all[name] then
       all[name] = true
-      for other in pairs(self.aliases.links[name] or {}) do
-        queue[#queue + 1] = other
+      local links = self.aliases.links[name]
+      for other in pairs(not is_plain(self, name) and links or {}) do
+        if not is_plain(self, other) then queue[#queue + 1] = other end
       end
     end
   end
@@ -365,12 +437,11 @@ end
 
 --- -> the fields that are read, and that are written: sets, or "all"
 function Heap:effects()
-  local writes = self.writes_all and "all" or spread(self, self.writes)
+  local writes = self.writes_all and "all" or self.writes
   if writes ~= "all" and next(writes) ~= nil then
+    writes = spread(self, writes)
     local loses = self.aliases.is_all or writes[ANYWHERE]
-    for name in pairs(writes) do
-      loses = loses or self.aliases.held[name]
-    end
+    for name in pairs(writes) do loses = loses or is_held(self, name) end
     if loses then writes = "all" end
   end
   return self.reads_all and "all" or self.reads, writes

@@ -1,6 +1,10 @@
 --- Functions of Lua's own library whose effects are known.
 -- @module suitkaise.detect.library
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local library = { functions = {} }
 
 -- Each entry: `name`; `effect(flow, args, pc, unit)`, which returns a pack of
@@ -35,6 +39,14 @@ local function one(set) return { n = 1, set } end
 
 local function first(flow, args) return one(flow:at(args, 1)) end
 
+--- The tables of Lua's own library: constants, as far as anybody cares.
+library.tables = {}
+for _, name in ipairs { "math", "string", "table", "io", "os", "coroutine",
+                        "bit", "debug", "package", "jit", "utf8" } do
+  local t = rawget(_G, name)
+  if type(t) == "table" then library.tables[t] = true end
+end
+
 -- ---- nothing but values ----
 
 define([[
@@ -67,9 +79,9 @@ define([[
   io.tmpfile
 ]], {
   is_impure = true, blocks = true,
-  effect = function(flow, args, pc, unit)
-    local made = unit and flow:site(unit, pc, "outside").alone
-      or flow.u:unknown "io()"
+  effect = function(flow, _, pc, unit)
+    local made = unit and flow:site(unit, pc, "outside", "io.file").alone
+      or flow.u:unknown "io.file"
     return { n = 0, rest = flow.u:union(made, flow.u.scalar) }
   end,
 })

@@ -1,6 +1,10 @@
 --- The meaning of each instruction for the sets in the registers.
 -- @module suitkaise.detect.steps
 
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
+
 local steps = {}
 
 -- Beside a register: the set from which its value was taken by a key, so that
@@ -51,7 +55,7 @@ function Frame:to(pc)
 end
 
 function Frame:fresh(pc, kind)
-  return self.flow:site(self.unit, pc, kind or "new").alone
+  return self.flow:site(self.unit, pc, kind or "new", "result").alone
 end
 
 -- ---- constants, moves, operators ----
@@ -73,8 +77,12 @@ end
 -- Operators give new values; a method of self's class that does the work is
 -- followed.
 local function operate(f, ins, pc, name, a, b)
-  f.flow:metamethod(name, a, b, pc, f.unit)
-  f:set(ins.a, f.u:union(f:fresh(pc, "outside"), f.u.scalar))
+  f.flow:metamethod(name, a, b)
+  f.flow.heap:operand(a)
+  if b then f.flow.heap:operand(b) end
+  local result = f:fresh(pc, "outside")
+  result.objects[1].is_number = true
+  f:set(ins.a, f.u:union(result, f.u.scalar))
 end
 
 function does.LEN(f, ins)

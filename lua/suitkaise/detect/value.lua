@@ -9,8 +9,13 @@
 --   new       a table made at one place of the code
 --   closure   a function made at one place (`.unit`)
 --   outside   what was there before the call: `.value` when it is a function
---             or a table that is known, `.label` says how it was reached
+--             or a table that is known; `.label` tells it from others, `.name`
+--             (else the label) says how it was reached
 -- @module suitkaise.detect.value
+
+-- Each function is analysed once: compiled code would only take the place of
+-- the host's.
+if rawget(_G, "jit") then jit.off(true, true) end
 
 local Universe = {}
 Universe.__index = Universe
@@ -147,7 +152,8 @@ function Universe:below(object, key)
   local set = self:unknown((object.label or "?") .. "." .. name, depth + 1)
   local child = set.objects[1]
   if not child.parent then
-    child.parent = object
+    child.parent, child.is_result = object, object.is_result
+    child.name = (object.name or object.label) .. "." .. name
     object.children = object.children or {}
     object.children[#object.children + 1] = child
   end
