@@ -36,7 +36,7 @@ local OPTIONS = {
 
 local function new_root(o)
   return {
-    read_timeout = o.read_timeout, classes_made = 0,
+    read_timeout = o.read_timeout, classes_made = 0, new_classes = {},
     classes = {}, tokens = setmetatable({}, { __mode = "k" }),
   }
 end
@@ -85,7 +85,6 @@ function methods.start(self)
   local st = state_of(self, "start")
   local ok, message, code = st.root.handle:start()
   if not ok then root.fail(st.root, "share:start", message, code) end
-  st.root.is_stopped = nil
   return self
 end
 
@@ -231,7 +230,7 @@ end
 
 Share.__tostring = proxy.tostring
 Share.__eq = proxy.equal
-Share.__close = methods.stop
+function Share.__close(self) methods.stop(self) end
 
 function Share.__len(self)
   return proxy.length(states[self])
