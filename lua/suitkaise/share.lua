@@ -41,6 +41,7 @@ local OPEN_OPTIONS = { read_timeout = OPTIONS.read_timeout }
 local function new_root(get, o)
   local self = {
     read_timeout = o.read_timeout, name = o.name, classes_made = 0,
+    new_classes = {},
     classes = {}, tokens = setmetatable({}, { __mode = "k" }),
   }
   local handle, message, code =
@@ -101,7 +102,6 @@ function methods.start(self)
   local st = state_of(self, "start")
   local ok, message, code = st.root.handle:start()
   if not ok then root.fail(st.root, "share:start", message, code) end
-  st.root.is_stopped = nil
   return self
 end
 
@@ -247,7 +247,7 @@ end
 
 Share.__tostring = proxy.tostring
 Share.__eq = proxy.equal
-Share.__close = methods.stop
+function Share.__close(self) methods.stop(self) end
 
 function Share.__len(self)
   return proxy.length(states[self])

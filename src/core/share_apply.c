@@ -150,10 +150,13 @@ static int list (sk_change *c, const sk_path *path) {
 /* ---- the handler ---- */
 
 /* May the running handler touch that path? Only at or below its command's:
-** that is what readers were told to wait for. */
+** that is what readers were told to wait for. What lies in the private root is
+** only looked for by what leads there. */
 static int allowed (const sk_change *c, const sk_path *path) {
   const sk_path *own = &c->cmd->path;
-  return share_path_valid(path) && path->root == own->root &&
+  if (!share_path_valid(path)) return 0;
+  if (path->root == SK_PRIVATE_ROOT) return 1;
+  return path->root == own->root &&
          path->depth >= own->depth && path->len >= own->len &&
          !memcmp(path->data, own->data, own->len);
 }

@@ -61,14 +61,21 @@ static int await_end (struct watch *w, pid_t pid) {
   return status;
 }
 
-/* Whose fault was it? Deaths in a handler are counted for its command. */
-static void blame (struct watch *w, int status) {
+/* Whose fault was it? Deaths in a handler are counted for its command; -> was
+** it one? */
+static int blame (struct watch *w, int status) {
   struct inflight *f = &w->s->words->inflight;
   int killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !w->hung;
-  if (!atomic_load(&f->active)) return;
+  if (!atomic_load(&f->active)) return 0;
   if (killed) atomic_fetch_add(&f->kills, 1);
   else atomic_fetch_add(&f->faults, 1);
   atomic_store(&f->active, 0);
+  return 1;
+}
+
+/* Its own exit code, or -1: a handler may have ended it with any. */
+static int exit_code (int status, int in_handler) {
+  return WIFEXITED(status) && !in_handler ? WEXITSTATUS(status) : -1;
 }
 
 static int within_budget (struct watch *w) {
@@ -96,7 +103,7 @@ static void keep (sk_share *s) {
   struct watch w = { s, UINT64_MAX, 0, 0, 0 };
   while (wanted(s)) {
     pid_t pid = fork();
-    int status;
+    int status, code;
     if (pid == 0) serve(s);
     if (pid < 0) {
       give_up(s);
@@ -104,11 +111,10 @@ static void keep (sk_share *s) {
     }
     w.hung = 0;
     status = await_end(&w, pid);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    code = exit_code(status, blame(&w, status));
+    if (code == 0) return;
     atomic_fetch_add(&s->words->restarts, 1);
-    blame(&w, status);
-    if (!within_budget(&w) ||
-        (WIFEXITED(status) && WEXITSTATUS(status) == HOPELESS)) {
+    if (!within_budget(&w) || code == HOPELESS) {
       give_up(s);
       return;
     }

@@ -159,6 +159,15 @@ static int core_share_attach (lua_State *L) {
 
 /* ---- state ---- */
 
+/* In the coordinator nobody can wait for it, and what is sent there would
+** happen again when the call is run again. */
+static int refuse_serving (lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "the share's own call is running");
+  lua_pushliteral(L, "SKE_SERVING");
+  return 3;
+}
+
 static int result (lua_State *L, int rc) {
   if (rc) return lsk_fail(L, rc, "share");
   lua_pushboolean(L, 1);
@@ -171,6 +180,7 @@ static int share_start (lua_State *L) {
 
 static int share_stop (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
+  if (h->change) return refuse_serving(L);
   return result(L, sk_share_stop(h->share, lsk_optseconds(L, 2, -1)));
 }
 
@@ -272,6 +282,7 @@ static int share_set (lua_State *L) {
   sk_command cmd = { .kind = SK_DELETE };
   lsk_payload *p;
   int rc;
+  if (h->change) return refuse_serving(L);
   lua_settop(L, 6);
   p = lsk_share_payload(L, 1);
   if (!lua_isnil(L, 5)) {
@@ -294,6 +305,7 @@ static int share_set (lua_State *L) {
 static int share_clear (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   sk_command cmd = { .kind = SK_CLEAR };
+  if (h->change) return refuse_serving(L);
   return result(L, send(L, h, &cmd, 2, lsk_optseconds(L, 5, -1)));
 }
 
@@ -312,6 +324,7 @@ static int share_add (lua_State *L) {
   lsk_payload *p;
   sk_receipt r;
   int rc;
+  if (h->change) return refuse_serving(L);
   lua_settop(L, 6);
   p = lsk_share_payload(L, 1);
   lsk_share_leaf(L, h, 5, &p->b);
@@ -331,9 +344,11 @@ static int share_call (lua_State *L) {
   int is_answered = lua_toboolean(L, 6), top = lua_gettop(L), i, rc;
   int64_t ns = lsk_optseconds(L, 7, -1);
   sk_command cmd = { .kind = LSK_CALL };
-  lsk_payload *p = lsk_share_payload(L, 1);
+  lsk_payload *p;
   size_t writes = 0;
   sk_receipt r;
+  if (h->change) return refuse_serving(L);
+  p = lsk_share_payload(L, 1);
   lsk_share_begin_arguments(L, &p->b);
   for (i = WHAT; i <= top; i++)
     lsk_cerial_encode_for(L, i, &p->b, h->reader);

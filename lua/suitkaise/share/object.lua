@@ -53,8 +53,7 @@ local stubs = setmetatable({}, { __mode = "k" })
 
 local function plain_arguments(n, first, ...)
   if n == 0 then return end
-  if states[first] then first = proxy.copy(first) end
-  return first, plain_arguments(n - 1, ...)
+  return values.to_plain(first), plain_arguments(n - 1, ...)
 end
 
 local function call(st, name, is_answered, ...)
@@ -225,14 +224,9 @@ end
 local Object = { __name = "shared object" }
 proxy.Object = Object
 
-local function to_write(value)
-  if states[value] then return proxy.copy(value) end
-  return value
-end
-
 local function send_inside(st, key, value)
   root.send(st.root, st.where, st.path, st.depth, st.writes, true, "inside",
-            st.keys or {}, "set", key, to_write(value))
+            st.keys or {}, "set", key, values.to_plain(value))
 end
 
 Object.__index = proxy.indexer(miss)
@@ -244,7 +238,7 @@ function Object.__newindex(self, key, value)
   end
   if st.is_whole then send_inside(st, key, value)
   elseif SCALAR[type(value)] or value == nil then proxy.write(st, key, value)
-  else proxy.write(st, key, values.leaf(to_write(value))) end
+  else proxy.write(st, key, values.leaf(values.to_plain(value))) end
 end
 
 function Object.__call(self, ...)

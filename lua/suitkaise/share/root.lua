@@ -6,7 +6,9 @@
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
 local quick = require "suitkaise.share.quick"
+local serialize = require("suitkaise.cerial").serialize
 
 local MAX_WAIT = 3600 -- seconds that the core is asked to wait at once
 
@@ -33,17 +35,12 @@ local function insist(self, look, timeout)
   local deadline
   while true do
     local slice, rest = root.patience()
-    local first, message, code = look(math.min(slice, timeout or slice))
-    if first ~= nil or code ~= "SKE_TIMEOUT" then
-      return first, message, code
-    end
-    if self.handle:is_serving() then
-      return nil, "a call that runs in the coordinator cannot wait for the "
-        .. "share", "SKE_SERVING"
-    end
+    local first, second, code = look(math.min(slice, timeout or slice))
+    if first ~= nil or code ~= "SKE_TIMEOUT" then return first, second, code end
+    if self.handle:is_serving() then return nil, "", "SKE_SERVING" end
     local now = core.now()
     deadline = deadline or timeout and now + timeout
-    if deadline and now >= deadline then return nil, message, code end
+    if deadline and now >= deadline then return nil, second, "SKE_TIMEOUT" end
     if rest then rest() end
   end
 end
@@ -68,6 +65,9 @@ local TEXTS = {
   SKE_FOREIGN = "its file or folder is not this user's alone",
   SKE_VERSION = "it was made by another version of suitkaise",
   SKE_CORRUPT = "it is damaged",
+  SKE_SERVING = "a method or function that runs in the coordinator can read "
+    .. "its own share, but neither write to it, nor call, nor wait; change "
+    .. "self, or return what the caller is to write",
 }
 
 --- The error of a call that raised: `report` is what serve.lua made of it.
@@ -103,7 +103,9 @@ end
 
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(_, where, message, code, report)
-  if code == "SKE_RAISED" then error(root.call_error(where, report), 0) end
+  if code == "SKE_RAISED" then
+    errors.raise("ShareCallError", root.call_error(where, report), "caller")
+  end
   errors.raise(CLASSES[code] or "ShareError", {
     message = where .. ": " .. (TEXTS[code] or message), code = code,
   }, "caller")
@@ -116,7 +118,9 @@ end
 function root.get(self, where, path, depth, key, how, seen)
   local handle = self.handle
   local kind, value, code = handle:get(path, depth, key, how, 0, seen)
-  if kind == nil then
+  if kind == nil and handle:is_serving() then
+    return handle:change_get(path, depth, key)
+  elseif kind == nil then
     kind, value, code = insist(self, function(seconds)
       return handle:get(path, depth, key, how, seconds, seen)
     end, self.read_timeout)
@@ -129,9 +133,15 @@ end
 -- that are more than plain ones; nil when there is no such table.
 function root.list(self, where, path, depth, seen)
   local handle = self.handle
-  local keys, values, rest = insist(self, function(seconds)
-    return handle:list(path, depth, seconds, seen)
-  end, self.read_timeout)
+  local keys, values, rest = handle:list(path, depth, 0, seen)
+  if keys == nil and rest == "SKE_TIMEOUT" and handle:is_serving() then
+    if handle:change_get(path, depth) == kinds.ABSENT then return nil end
+    return handle:change_list(path, depth)
+  elseif keys == nil and rest == "SKE_TIMEOUT" then
+    keys, values, rest = insist(self, function(seconds)
+      return handle:list(path, depth, seconds, seen)
+    end, self.read_timeout)
+  end
   if keys ~= nil then return keys, values, rest end
   if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
   root.fail(self, where, values, rest)
@@ -143,11 +153,24 @@ end
 
 -- ---- writing ----
 
+-- The place of the first value in a table that cannot be serialized.
+local function find_culprit(where, value, seen)
+  if type(value) ~= "table" or getmetatable(value) or seen[value] then
+    return not pcall(serialize, value) and where or nil
+  end
+  seen[value] = true
+  for k, v in next, value do
+    local found = find_culprit(root.where(where, k), v, seen)
+    if found then return found end
+  end
+end
+
 -- A value that cannot be serialized is named by where it was to go.
-local function raise_for(where, err)
+local function raise_for(where, value, err)
   if errors.is(err, "SerializationError") and not err.share_path then
-    err.share_path = where
-    err.message = where .. ": " .. tostring(err.message)
+    err.share_path = find_culprit(where, value, {}) or where
+    err.message = err.share_path .. ": " .. tostring(err.message)
+    errors.raise(getmetatable(err), err, "caller")
   end
   error(err, 0)
 end
@@ -159,7 +182,7 @@ function root.set(self, where, path, depth, key, value)
     pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
   if done and ok then return end
   where = name_of(where, key)
-  if not ok then raise_for(where, done) end
+  if not ok then raise_for(where, value, done) end
   if what == "value" then
     errors.raise("SerializationError", {
       message = where .. message .. code, path = where .. message,
@@ -202,10 +225,6 @@ end
 -- core.share_path("", key) makes them, one after another; nil: any.
 -- `is_inside`: the value at the path stays what it is.
 function root.call(self, where, path, depth, writes, is_inside, what, ...)
-  if self.handle:is_serving() then
-    root.fail(self, where, "a call that runs in the coordinator cannot wait "
-              .. "for another", "SKE_SERVING")
-  end
   local handle = self.handle
   return answer(self, where,
                 pcall(handle.call, handle, path, depth, writes, is_inside,
@@ -238,6 +257,9 @@ function root.wait_until(self, look, timeout)
   local deadline = timeout and core.now() + timeout
   local before = handle:await(0, 0)
   while not look() do
+    if handle:is_serving() then
+      root.fail(self, "wait_for", nil, "SKE_SERVING")
+    end
     local slice, rest = root.patience()
     local left = deadline and deadline - core.now() or MAX_WAIT
     if left <= 0 then return false end
