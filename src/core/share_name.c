@@ -70,17 +70,23 @@ static int look_at (int folder, const char *name, struct os_file *file) {
   return rc;
 }
 
-/* Is the folder still where others look for it? */
-static int folder_stands (const struct place *p) {
-  struct os_file here, there;
-  return !os_file_look(p->folder, &here) && !look_at(-1, p->path, &there) &&
-         is_same(&here, &there);
+/* 0 when that path still stands for the file, else AGAIN, or an error. */
+static int stands (int in, const char *path, const struct os_file *file) {
+  struct os_file now;
+  int rc = look_at(in, path, &now);
+  if (!rc) return is_same(&now, file) ? 0 : AGAIN;
+  return rc == SKE_SYS ? rc : AGAIN;
 }
 
-/* Does the name still stand for that file? */
 static int name_stands (const struct place *p, const struct os_file *file) {
-  struct os_file now;
-  return !look_at(p->folder, p->name, &now) && is_same(&now, file);
+  return stands(p->folder, p->name, file);
+}
+
+/* Is the folder still where others look for it? */
+static int folder_stands (const struct place *p) {
+  struct os_file file;
+  int rc = os_file_look(p->folder, &file);
+  return rc ? rc : stands(-1, p->path, &file);
 }
 
 /* ---- deciding ---- */
@@ -124,14 +130,13 @@ static int lock_life (int fd) {
 /* Remove one unless somebody holds a lock on it: whatever its version, its
 ** users do. This process does not have it open. */
 static int remove_unused (int folder, const char *name, int peek) {
-  struct os_file file, now;
+  struct os_file file;
   int fd, rc = os_file_look(peek, &file);
   if (!rc) rc = os_file_open(peek, &fd);
   if (rc) return rc;
   rc = lock_life(fd);
   if (!rc && os_lock_holder(fd, 0, 0)) rc = SKE_BUSY;
-  if (!rc && (look_at(folder, name, &now) || !is_same(&file, &now)))
-    rc = AGAIN;
+  if (!rc) rc = stands(folder, name, &file);
   if (!rc) rc = os_file_remove(folder, name);
   close(fd);
   return rc;
@@ -155,9 +160,9 @@ static int sweep_one (void *arg, const char *name) {
 static int publish (const struct place *p, const char *temp) {
   int rc = os_file_rename(p->folder, temp, p->name);
   if (rc) return rc == SKE_BUSY || rc == SKE_ABSENT ? AGAIN : rc;
-  if (folder_stands(p)) return 0;
-  os_file_remove(p->folder, p->name);  /* nobody would find it */
-  return AGAIN;
+  rc = folder_stands(p);
+  if (rc) os_file_remove(p->folder, p->name);  /* nobody would find it */
+  return rc;
 }
 
 /* In a file that has no name yet; its creator is a user from the start, or it
@@ -252,8 +257,8 @@ static int join (const struct place *p, int peek, const struct os_file *file,
   }
   if ((rc = share_find(segment, o, &s))) return rc;
   if (!(rc = lock_life(s->segment->fd))) {
-    if (!name_stands(p, file)) rc = AGAIN;
-    else rc = create ? take_over(s, o) : come_in(s);
+    rc = name_stands(p, file);
+    if (!rc) rc = create ? take_over(s, o) : come_in(s);
     os_unlock(s->segment->fd, LOCK_LIFE);
   }
   if (!rc) *out = s;
@@ -348,7 +353,7 @@ static void remove_name (const sk_share *s) {
   p.name = s->name;
   memcpy(p.path, s->folder, sizeof p.path);
   if (!is_valid(p.name) || open_folder(&p, 0)) return;
-  if (!os_file_look(s->segment->fd, &file) && name_stands(&p, &file))
+  if (!os_file_look(s->segment->fd, &file) && !name_stands(&p, &file))
     os_file_remove(p.folder, p.name);
   close(p.folder);
 }
