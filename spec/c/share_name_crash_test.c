@@ -130,7 +130,7 @@ static void kill_everywhere (const char *what, const struct victim *v,
   }
   CHECK(n > 10);
   more = !SANITIZED;
-  for (at = 1; more; at += 1 + at / (stress ? 300 : 4)) {
+  for (at = 1; more; at += 1 + at / (stress ? 300 : 2)) {
     more = kill_at_instruction(v, at);
     check_next();
     if (between) between();
