@@ -143,8 +143,9 @@ NAME_TEST("the name stays until the last user goes, also one that only reads") {
   tell(&o->go_on);
   CHECK(ended(pid) == 0);
   CHECK(!exists("a"));
-  CHECK(disappears(server, LONG));
-  ended(keeper);
+  CHECK(disappears(server, LONG) && disappears(keeper, LONG));
+  /* the keeper was our child: the next call of the core reaps it */
+  CHECK(has_children() && open_a() == SKE_ABSENT && !has_children());
   free_other(o);
 }
 
@@ -205,6 +206,49 @@ NAME_TEST("a coordinator killed after all users is followed by one that "
   CHECK(disappears(o->servers[0], 4500 * MS));
   CHECK(!exists("a"));
   free_other(o);
+}
+
+static void hold_life (void *arg) {
+  struct other *o = arg;
+  CHECK(await(&o->ready, 1));
+  CHECK(open_a() == 0 && os_lock(share->segment->fd, LOCK_LIFE) == 0);
+  tell(&o->ready);
+  rest_ms(200);  /* others wait for us now */
+  _exit(0);
+}
+
+NAME_TEST("who comes while another one decides waits for it") {
+  struct other *o = new_other(0);
+  pid_t pid = child(hold_life, o);
+  int64_t before;
+  create(&small);
+  tell(&o->ready);
+  CHECK(await(&o->ready, 2));
+  before = now_ns();
+  CHECK(exists("a"));
+  leave();
+  CHECK(!exists("a") && now_ns() - before > MS);
+  CHECK(ended(pid) == 0);
+  free_other(o);
+}
+
+static void *serve_here (void *c) {
+  CHECK(sk_coordinator_run(c) == 0);
+  return NULL;
+}
+
+NAME_TEST("a coordinator in a user's own process never thinks it is alone") {
+  pthread_t thread;
+  create(&small);
+  serve();
+  CHECK(!pthread_create(&thread, NULL, serve_here, coordinator));
+  CHECK(put_int("n", 1) == 0);
+  rest_ms(2500);  /* two looks of the coordinator's */
+  CHECK(exists("a"));
+  CHECK(put_int("n", 2) == 0 && get_int("n") == 2);
+  sk_share_stop(share, LONG);
+  pthread_join(thread, NULL);
+  close_share();
 }
 
 /* ---- what the killed leave ---- */

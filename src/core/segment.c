@@ -223,8 +223,11 @@ size_t sk_segment_fds (int *fds, size_t room) {
   sk_segment *s;
   size_t n = 0;
   sk_family_lock();
-  for (s = all; s && n < room; s = s->next)
-    if (s->fd >= 0) fds[n++] = s->fd;
+  for (s = all; s; s = s->next) {
+    if (s->fd < 0) continue;
+    if (n < room) fds[n] = s->fd;
+    n++;
+  }
   sk_family_unlock();
   return n;
 }

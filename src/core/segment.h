@@ -52,7 +52,8 @@ int sk_segment_make (int fd, size_t max_bytes, sk_segment **out);
 sk_segment *sk_segment_of_file (uint64_t dev, uint64_t ino);
 sk_segment *sk_segment_of_id (uint64_t id);
 void sk_segment_enlist (sk_segment *s);
-/* The descriptors of all segments that have one: up to `room` of them. */
+/* The descriptors of all segments that have one: up to `room` of them; -> how
+** many there are. */
 size_t sk_segment_fds (int *fds, size_t room);
 
 /* segment_attach.c: the segment in the file that a peek (os.h) stands for,

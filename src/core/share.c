@@ -67,10 +67,7 @@ void share_destroy (sk_share *s) {
 }
 
 int share_new (const sk_share_options *o, sk_share **out) {
-  sk_share *s;
-  int rc = check_options(o);
-  if (rc) return rc;
-  s = calloc(1, sizeof *s);
+  sk_share *s = calloc(1, sizeof *s);
   if (!s) return SKE_NOMEM;
   take_limits(s, o);
   take_handler(s, o);
@@ -155,7 +152,9 @@ int share_make (sk_share *s, sk_segment *segment) {
   init_words(s);
   layout_seal(&l, segment);
   s->creator = sk_generation();
+  sk_family_lock();
   segment->share = s;
+  sk_family_unlock();
   rc = share_be_present(s);
   return rc ? rc : protect(s);
 }
@@ -175,6 +174,7 @@ int sk_share_create (const sk_share_options *given, sk_share **out) {
   sk_share *s;
   int rc;
   share_reap_keepers();
+  if ((rc = check_options(o))) return rc;
   if (o->name) return share_name_create(o, out);
   if ((rc = share_new(o, &s))) return rc;
   if ((rc = make_anonymous(o, s))) share_destroy(s);
@@ -183,6 +183,14 @@ int sk_share_create (const sk_share_options *given, sk_share **out) {
 }
 
 /* ---- of other processes ---- */
+
+int share_is_known (const sk_segment *segment) {
+  int known;
+  sk_family_lock();
+  known = segment->share != NULL;
+  sk_family_unlock();
+  return known;
+}
 
 /* The one that this process has already, with one user more. */
 static sk_share *use_known (sk_segment *segment, const sk_share_options *o) {
@@ -210,6 +218,18 @@ static sk_share *enlist (sk_share *s, const sk_share_options *o) {
   s->segment = NULL;
   share_destroy(s);
   return use_known(segment, o);
+}
+
+static int is_last_in_process (sk_share *s) {
+  int last;
+  sk_family_lock();
+  last = --s->users == 0;
+  sk_family_unlock();
+  return last;
+}
+
+void share_drop (sk_share *s) {
+  if (is_last_in_process(s)) share_destroy(s);
 }
 
 int share_find (sk_segment *segment, const sk_share_options *o,
@@ -249,7 +269,7 @@ int sk_share_attach (pid_t pid, int fd, uint64_t segment_id,
   rc = sk_segment_join_at(pid, fd, segment_id, &segment);
   if (!rc) rc = share_find(segment, given ? given : &defaults, &s);
   if (rc) return rc;
-  if ((rc = share_be_present(s))) sk_share_close(s);
+  if ((rc = share_be_present(s))) share_drop(s);
   else *out = s;
   return rc;
 }
@@ -260,19 +280,34 @@ int sk_share_where (const sk_share *s, pid_t *pid, int *fd, uint64_t *id) {
 
 /* ---- being a user ---- */
 
+static int is_server;  /* keepers, coordinators: they are no users */
+
+void share_become_server (void) {
+  is_server = 1;
+}
+
+static int is_present (const sk_share *s) {
+  return atomic_load_explicit(&s->present, memory_order_relaxed) ==
+         sk_generation();
+}
+
 int share_be_present (sk_share *s) {
-  uint64_t self = sk_generation();
   int rc;
-  if (atomic_load_explicit(&s->present, memory_order_relaxed) == self)
-    return 0;
+  if (is_server || is_present(s)) return 0;
   rc = os_lock_shared(s->segment->fd, LOCK_PRESENT);
-  if (!rc) atomic_store(&s->present, self);
+  if (!rc) atomic_store(&s->present, sk_generation());
   return rc;
 }
 
 int share_has_others (const sk_share *s) {
   return os_lock_holder(s->segment->fd, LOCK_PRESENT,
                         LOCK_LANES - LOCK_PRESENT + s->max_lanes) != 0;
+}
+
+int share_is_alone (const sk_share *s) {
+  return !is_present(s) &&
+         !os_lock_holder(s->segment->fd, LOCK_LIFE,
+                         LOCK_LANES - LOCK_LIFE + s->max_lanes);
 }
 
 int sk_share_keep_fd (sk_share *s, int fd) {
@@ -283,14 +318,6 @@ int sk_share_keep_fd (sk_share *s, int fd) {
 }
 
 /* ---- the end ---- */
-
-static int is_last_in_process (sk_share *s) {
-  int last;
-  sk_family_lock();
-  last = --s->users == 0;
-  sk_family_unlock();
-  return last;
-}
 
 void sk_share_close (sk_share *s) {
   enum { PATIENCE_S = 5 };

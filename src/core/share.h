@@ -266,12 +266,20 @@ int share_make (sk_share *s, sk_segment *segment);
 ** also when it fails. */
 int share_find (sk_segment *segment, const sk_share_options *o,
                 sk_share **out);
+/* Take back a find. */
+void share_drop (sk_share *s);
+/* Does this process have the segment's share? */
+int share_is_known (const sk_segment *segment);
 
 /* share.c: be seen as a user from here on, in this process: called wherever a
 ** forked child may use a share for the first time. */
 int share_be_present (sk_share *s);
+/* This process is no user, whatever it does: it serves them. */
+void share_become_server (void);
 /* Is there a user in another process? */
 int share_has_others (const sk_share *s);
+/* Nobody is there who could write or ask, or is about to come. */
+int share_is_alone (const sk_share *s);
 
 /* share_name.c */
 int share_name_create (const sk_share_options *o, sk_share **out);

@@ -194,12 +194,6 @@ static int sleep_on (sk_coordinator *c) {
   return woken;
 }
 
-/* Nobody else is there who could write or ask, or is about to come. */
-static int is_alone (const sk_share *s) {
-  return !os_lock_holder(s->segment->fd, LOCK_LIFE,
-                         LOCK_LANES - LOCK_LIFE + s->max_lanes);
-}
-
 int sk_coordinator_run (sk_coordinator *c) {
   _Atomic uint32_t *state = &c->s->words->state;
   int quiet = 0;
@@ -213,7 +207,7 @@ int sk_coordinator_run (sk_coordinator *c) {
       share_wake(c->s);
     if (before == SK_STOPPED || before == SK_DEGRADED) return 0;
     if (n || spin(c) || sleep_on(c)) quiet = 0;
-    else if (!is_alone(c->s)) quiet = 0;
+    else if (!share_is_alone(c->s)) quiet = 0;
     else if (++quiet >= 2 && share_name_end(c->s)) return 0;
   }
 }

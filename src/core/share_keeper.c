@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,16 +137,19 @@ static void settle_signals (void) {
 /* The host's files, sockets and pipes are not held open by us. Before any lock
 ** is taken: closing drops those of a file. */
 static void let_go (sk_share *s) {
-  enum { SEGMENTS = 256 };
-  int keep[KEPT + SEGMENTS];
-  size_t n = sk_segment_fds(keep, SEGMENTS);
+  size_t n = sk_segment_fds(NULL, 0);
+  int *keep = calloc(n + s->n_kept, sizeof *keep);
   sk_generation();  /* first: forgetting children closes numbers, too */
+  if (!keep) return;
+  sk_segment_fds(keep, n);
   memcpy(keep + n, s->kept, s->n_kept * sizeof *keep);
   os_close_others(keep, n + s->n_kept);
+  free(keep);
 }
 
 static void keeper_main (sk_share *s) {
   atomic_store(&s->serving, 0);  /* that was another process */
+  share_become_server();
   settle_signals();
   let_go(s);
   if (os_lock(s->segment->fd, LOCK_KEEPER)) _exit(0);  /* there is one */

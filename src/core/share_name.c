@@ -53,6 +53,7 @@ static int open_folder (struct place *p, int make) {
 static int find_place (const char *name, int make, struct place *p) {
   int rc;
   if (!is_valid(name)) return SKE_INVAL;
+  memset(p, 0, sizeof *p);  /* all of the path goes into the layout */
   p->name = name;
   if ((rc = os_named_folder(p->path, sizeof p->path))) return rc;
   return open_folder(p, make);
@@ -198,7 +199,6 @@ static int make_new (const struct place *p, const sk_share_options *o,
   if (rc) return rc;
   memcpy(s->name, p->name, strlen(p->name) + 1);
   memcpy(s->folder, p->path, sizeof s->folder);
-  os_folder_each(p->folder, sweep_one, (void *)&p->folder);
   rc = share_bytes(s) > SIZE_MAX ? SKE_NOMEM : make_file(p, s);
   if (rc) share_destroy(s);
   else *out = s;
@@ -251,7 +251,7 @@ static int join (const struct place *p, int peek, const struct os_file *file,
   sk_share *s;
   int rc = sk_segment_join(peek, 0, &segment);
   if (rc) return rc;
-  if (create && segment->share) {  /* it is this process's own */
+  if (create && share_is_known(segment)) {  /* it is this process's own */
     sk_segment_close(segment);
     return SKE_BUSY;
   }
@@ -262,8 +262,7 @@ static int join (const struct place *p, int peek, const struct os_file *file,
     os_unlock(s->segment->fd, LOCK_LIFE);
   }
   if (!rc) *out = s;
-  else if (s->users == 1) share_destroy(s);
-  else sk_share_close(s);
+  else share_drop(s);
   return rc;
 }
 
@@ -294,6 +293,7 @@ static int create_once (const char *name, const sk_share_options *o,
   struct place p;
   int peek, rc = find_place(name, 1, &p);
   if (rc) return rc;
+  os_folder_each(p.folder, sweep_one, &p.folder);
   rc = os_file_peek(p.folder, name, &peek);
   if (rc == SKE_ABSENT) rc = make_new(&p, o, out);
   else if (!rc) {

@@ -291,13 +291,17 @@ int os_named_folder (char *path, size_t room) {
 }
 
 void os_boot_id (uint8_t id[16]) {
+  static const char hex[] = "0123456789abcdef";
   FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-  int i;
+  int c, n = 0;
   memset(id, 0, 16);
   if (!f) return;
-  for (i = 0; i < 16; i++)
-    if (fscanf(f, "%2hhx", &id[i]) != 1 && fscanf(f, "-%2hhx", &id[i]) != 1)
-      break;
+  while (n < 32 && (c = getc(f)) != EOF) {
+    const char *digit = c ? strchr(hex, c) : NULL;
+    if (!digit) continue;  /* a minus */
+    id[n / 2] = (uint8_t)(id[n / 2] << 4 | (digit - hex));
+    n++;
+  }
   fclose(f);
 }
 
