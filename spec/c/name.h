@@ -166,6 +166,13 @@ static inline int disappears (pid_t pid, int64_t within_ns) {
   return !is_there(pid);
 }
 
+/* A file "a" that was a share until its user was killed. */
+static inline void have_left_over (void) {
+  struct other *o = new_other(0);
+  kill_all(o, have_other(o));
+  free_other(o);
+}
+
 /* Open "a" as a process that has not made it. */
 static inline int open_a (void) {
   int rc = sk_share_open("a", NULL, &share);

@@ -36,7 +36,7 @@ struct finding {
 
 /* Without a coordinator that applies what nobody will see. */
 static void leave_quickly (void) {
-  atomic_store(&share->words->state, STOPPED);
+  atomic_store(&share->words->state, SK_STOPPED);
   close_share();
 }
 
@@ -168,19 +168,19 @@ static void create_and_die (void *arg) {
 }
 
 /* A share that all its users were killed of, with something in it. */
-static void have_left_over (void) {
+static void have_dead (void) {
   ended(child(create_and_die, NULL));
 }
 
 static void found_all (void) {
   CHECK(found->rc == 0 && found->n == 7);
-  have_left_over();
+  have_dead();
 }
 
 NAME_TEST("so may one that takes over what was left, and nothing is lost") {
   static const struct victim heir = { NULL, create_own };
   begin();
-  have_left_over();
+  have_dead();
   kill_everywhere("take over", &heir, found_all);
   unlink(in_folder("a"));
   end();
@@ -189,7 +189,7 @@ NAME_TEST("so may one that takes over what was left, and nothing is lost") {
 NAME_TEST("so may one that opens what was left") {
   static const struct victim heir = { NULL, open_own };
   begin();
-  have_left_over();
+  have_dead();
   kill_everywhere("open", &heir, found_all);
   unlink(in_folder("a"));
   end();

@@ -5,8 +5,6 @@
 
 #include <sys/mount.h>
 
-#include "share_layout.h"
-
 /* ---- finding one ---- */
 
 NAME_TEST("another process opens a share by its name, reads and writes") {
@@ -312,7 +310,7 @@ NAME_TEST("with other limits or on demand it begins anew") {
 static void degrade (void *arg) {
   struct other *o = arg;
   CHECK(sk_share_create(&small, &share) == 0);
-  atomic_store(&share->words->state, o->value == 1 ? DEGRADED : STOPPING);
+  atomic_store(&share->words->state, o->value == 1 ? SK_DEGRADED : SK_STOPPING);
   raise(SIGKILL);
 }
 
@@ -347,7 +345,7 @@ NAME_TEST("without the creator's handler nobody starts a coordinator") {
   o.handler = handle;
   create(&o);
   CHECK(put_int("n", 1) == 0);
-  atomic_store(&share->words->state, RUNNING);
+  atomic_store(&share->words->state, SK_RUNNING);
   share->handler = NULL;  /* as a process has it that opened it without */
   CHECK(sk_share_start(share) == SKE_INVAL);
   CHECK(sk_port_flush(port, 100 * MS) == SKE_TIMEOUT);
@@ -392,13 +390,6 @@ static void check_refused (int rc) {
   CHECK(sk_share_create(&small, &share) == rc);
   if (there)
     CHECK(!lstat(in_folder("a"), &after) && before.st_ino == after.st_ino);
-}
-
-/* A file "a" that was a share until its user was killed. */
-static void have_left_over (void) {
-  struct other *o = new_other(0);
-  kill_all(o, have_other(o));
-  free_other(o);
 }
 
 NAME_TEST("a folder that others can enter, or that is none, is refused") {
@@ -493,170 +484,6 @@ NAME_TEST("another user gets no share of ours") {
   if (geteuid() == 0) in_child(open_as_nobody, NULL);
   CHECK(exists("a"));
   let_go(o, pid);
-}
-
-/* ---- headers ---- */
-
-static char *image;  /* of a share's file */
-static size_t image_size;
-
-static void take_image (void) {
-  int fd;
-  struct stat st;
-  have_left_over();
-  fd = open(in_folder("a"), O_RDONLY);
-  REQUIRE(fd >= 0 && !fstat(fd, &st));
-  image_size = (size_t)st.st_size;
-  image = malloc(image_size);
-  REQUIRE(read(fd, image, image_size) == (ssize_t)image_size);
-  close(fd);
-  unlink(in_folder("a"));
-}
-
-static void put_image (size_t n) {
-  int fd = open(in_folder("a"), O_CREAT | O_TRUNC | O_RDWR, 0600);
-  REQUIRE(fd >= 0 && write(fd, image, n) == (ssize_t)n);
-  close(fd);
-}
-
-static int try_image (size_t n) {
-  int rc;
-  put_image(n);
-  rc = open_a();
-  if (!rc) {
-    CHECK(get_rc("n") == SKE_ABSENT);
-    leave();
-  }
-  return rc;
-}
-
-NAME_TEST("a file cut off anywhere is refused") {
-  size_t n;
-  take_image();
-  CHECK(try_image(image_size) == 0);
-  for (n = 0; n < image_size; n += n < 1024 ? 1 : 4093)
-    CHECK(try_image(n) == SKE_CORRUPT);
-  CHECK(try_image(image_size - 1) == SKE_CORRUPT);
-  /* but the name can be had again */
-  create(&small);
-  CHECK(put_int("n", 1) == 0);
-  leave();
-  free(image);
-}
-
-static int is_refusal (int rc) {
-  return rc == SKE_CORRUPT || rc == SKE_VERSION || rc == SKE_FOREIGN;
-}
-
-static const size_t header_end = sizeof(struct segment_header) +
-                                 sizeof(struct layout);
-
-NAME_TEST("with any byte of its header changed it is refused or the same") {
-  static const char masks[] = { 1, (char)0x80, (char)0xff };
-  size_t i, k;
-  long same = 0, refused = 0;
-  take_image();
-  for (i = 0; i < header_end; i++)
-    for (k = 0; k < COUNT(masks); k++) {
-      int rc;
-      image[i] ^= masks[k];
-      rc = try_image(image_size);
-      /* no memory: for a reservation of another size */
-      CHECK(rc == 0 || is_refusal(rc) || rc == SKE_NOMEM);
-      same += rc == 0;
-      refused += rc != 0;
-      image[i] ^= masks[k];
-    }
-  printf("# %ld changes refused, %ld in bytes that nobody reads\n", refused,
-         same);
-  CHECK(refused >= 3 * (long)sizeof(struct layout));
-  unlink(in_folder("a"));
-  free(image);
-}
-
-NAME_TEST("headers made of noise never get through") {
-  uint32_t seed = 12345;
-  size_t i;
-  int round;
-  take_image();
-  for (round = 0; round < 300; round++) {
-    for (i = 0; i < header_end; i++)
-      if (round % 3 == 0 || random_next(&seed) % 16 == 0)
-        image[i] = (char)random_next(&seed);
-    CHECK(is_refusal(try_image(image_size)));
-  }
-  unlink(in_folder("a"));
-  free(image);
-}
-
-static struct layout *layout_of_image (void) {
-  return (struct layout *)(void *)(image + sizeof(struct segment_header));
-}
-
-NAME_TEST("another version's share is told from a damaged one") {
-  struct layout *l;
-  take_image();
-  l = layout_of_image();
-  l->version++;
-  CHECK(try_image(image_size) == SKE_VERSION);
-  l->version--;
-  l->shape ^= 1;
-  CHECK(try_image(image_size) == SKE_VERSION);
-  l->shape ^= 1;
-  l->page_bytes *= 2;
-  CHECK(try_image(image_size) == SKE_VERSION);
-  l->page_bytes /= 2;
-  l->boot[3] ^= 1;
-  CHECK(try_image(image_size) == SKE_CORRUPT);
-  l->boot[3] ^= 1;
-  CHECK(try_image(image_size) == 0);
-  free(image);
-}
-
-/* With a right sum, too: somebody wrote it on purpose. */
-static int try_summed (void) {
-  struct layout *l = layout_of_image();
-  const uint8_t *at = (const uint8_t *)l;
-  uint64_t h = 0xcbf29ce484222325u;
-  size_t i;
-  for (i = 0; i < offsetof(struct layout, sum); i++)
-    h = (h ^ at[i]) * 0x100000001b3u;
-  l->sum = h;
-  return try_image(image_size);
-}
-
-NAME_TEST("a header that leads out of the file is refused, sum or no sum") {
-  static const size_t words[] = {
-    offsetof(struct layout, max), offsetof(struct layout, bell),
-    offsetof(struct layout, words), offsetof(struct layout, lanes),
-    offsetof(struct layout, store), offsetof(struct layout, store_end),
-    offsetof(struct layout, rings), offsetof(struct layout, heap),
-    offsetof(struct layout, heap_max), offsetof(struct layout, lane_bytes)
-  };
-  static const uint64_t values[] = { 0, 1, UINT64_MAX, 1ull << 40, 4096 };
-  struct layout *l;
-  size_t i, k;
-  take_image();
-  l = layout_of_image();
-  CHECK(try_summed() == 0);
-  for (i = 0; i < COUNT(words); i++)
-    for (k = 0; k < COUNT(values); k++) {
-      uint64_t *word = (uint64_t *)(void *)((char *)l + words[i]);
-      uint64_t was = *word;
-      if (values[k] == was) continue;
-      *word = values[k];
-      CHECK(try_summed() == SKE_CORRUPT);
-      *word = was;
-    }
-  l->max_lanes = 1u << 31;
-  CHECK(try_summed() == SKE_CORRUPT);
-  l->max_lanes = 0;
-  CHECK(try_summed() == SKE_CORRUPT);
-  l->max_lanes = small.max_users;
-  memset(l->folder, 'x', sizeof l->folder);
-  CHECK(try_summed() == SKE_CORRUPT);
-  unlink(in_folder("a"));
-  free(image);
 }
 
 /* ---- races ---- */
@@ -802,7 +629,8 @@ NAME_TEST("over the limit on file sizes creating fails and leaves nothing") {
 }
 
 static void fill_file_system (void *arg) {
-  sk_item item = { TEXT, 2000, image };
+  static const char bytes[2000];
+  sk_item item = { TEXT, sizeof bytes, bytes };
   int *can = arg, rc = 0, i;
   if (unshare(CLONE_NEWNS) ||
       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
@@ -828,10 +656,8 @@ static void fill_file_system (void *arg) {
 
 NAME_TEST("on a full file system there are errors, no signals") {
   int *can = shared_memory(sizeof *can);
-  image = calloc(1, 2000);
   in_child(fill_file_system, can);
   if (!*can) printf("# may not mount here\n");
-  free(image);
   munmap(can, sizeof *can);
 }
 

@@ -232,30 +232,35 @@ void share_drop (sk_share *s) {
   if (is_last_in_process(s)) share_destroy(s);
 }
 
-int share_find (sk_segment *segment, const sk_share_options *o,
-                sk_share **out) {
+static int find_new (sk_segment *segment, const sk_share_options *o,
+                     sk_share **out) {
   sk_share_options limits = *o;
   struct layout l;
-  sk_share *s = use_known(segment, o);
-  int rc = 0;
-  if (s) {
-    *out = s;
-    return 0;
-  }
-  if (segment->fd < 0) rc = SKE_UNKNOWN;
-  if (!rc) rc = layout_read(segment, &l);
-  limits.max_users = l.max_lanes;
-  limits.max_bytes = 0;
-  limits.lane_bytes = 0;
-  if (!rc) rc = share_new(&limits, &s);
-  if (rc) {
-    sk_segment_close(segment);
-    return rc;
-  }
+  sk_share *s;
+  int rc = layout_read(segment, &l);
+  if (rc) return rc;
+  limits.max_users = l.max_lanes;  /* the rest is in the layout */
+  if ((rc = share_new(&limits, &s))) return rc;
   s->segment = segment;
   take_layout(s, &l);
-  if ((rc = protect(s))) share_destroy(s);
-  else *out = enlist(s, o);
+  if ((rc = protect(s))) {
+    s->segment = NULL;
+    share_destroy(s);
+  }
+  else *out = s;
+  return rc;
+}
+
+int share_find (sk_segment *segment, const sk_share_options *o,
+                sk_share **out) {
+  sk_share *s = use_known(segment, o);
+  int rc = 0;
+  if (!s) {
+    rc = segment->fd < 0 ? SKE_UNKNOWN : find_new(segment, o, &s);
+    if (rc) sk_segment_close(segment);
+    else s = enlist(s, o);
+  }
+  if (!rc) *out = s;
   return rc;
 }
 

@@ -30,7 +30,8 @@ struct layout {
 
 _Static_assert(sizeof(struct layout) == 456, "no holes: all is summed");
 
-/* The offsets that follow from the limits in it. SKE_NOMEM: max is too small. */
+/* The offsets that follow from the limits in it; SKE_NOMEM when max is too
+** small. */
 int layout_plan (struct layout *l);
 /* Write the rest and sum it up. */
 void layout_seal (struct layout *l, const sk_segment *s);
