@@ -11,9 +11,11 @@
 -- * an object's methods are those of its class;
 -- * two fields hold the same table only when a method of the class, or its
 --   constructor, makes it so;
--- * a field that the class sets to numbers and strings only and calculates
---   with holds no table that another field holds too;
--- * different parts of an argument are different tables.
+-- * a field that the class itself sets to numbers and strings only holds no
+--   table that another field holds too;
+-- * different parts of an argument are different tables;
+-- * a function that makes self a metatable, or makes a class, is for classes:
+--   it is not called on objects.
 --
 -- Where the VM gives no bytecode (PUC Lua) the answer is what is declared,
 -- else "all".
@@ -26,15 +28,17 @@ local options = require "suitkaise.options"
 local detect = {}
 
 local MAX_ROUNDS = 6 -- over the methods of a class
+local NOTHING = "nothing"
 
 --- Is there bytecode to look at?
 detect.is_available = bytecode.is_available
 
-local Flow, Heap -- loaded when there is something to look at
+local Flow, Heap, library -- loaded when there is something to look at
 
 local function load_analysis()
   Flow = Flow or require "suitkaise.detect.flow"
   Heap = Heap or require "suitkaise.detect.heap"
+  library = library or require "suitkaise.detect.library"
 end
 
 -- ---- is an answer still true? ----
@@ -46,15 +50,17 @@ local NIL = {}
 local function get(t, key) return t[key] end
 
 local STILL = {
-  field = function(t, key, value) return rawget(t, key) == value end,
-  metatable = function(t, _, value) return debug.getmetatable(t) == value end,
+  field = function(t, key, value) return rawequal(rawget(t, key), value) end,
+  metatable = function(t, _, value)
+    return rawequal(debug.getmetatable(t), value)
+  end,
   global = function(t, key, value)
     local ok, now = pcall(get, t, key)
-    return (ok and now or nil) == (value or nil)
+    return rawequal(ok and now or nil, value or nil)
   end,
   upvalue = function(fn, i, value)
     local _, now = debug.getupvalue(fn, i)
-    return now == value
+    return rawequal(now, value)
   end,
 }
 
@@ -99,21 +105,25 @@ local function chain_of(class)
     list[#list + 1] = class
     local index = rawget(class, "__index")
     local meta = debug.getmetatable(class)
-    class = type(index) == "table" and index ~= class and index
+    class = type(index) == "table" and not rawequal(index, class) and index
       or type(meta) == "table" and rawget(meta, "__index") or nil
   end
   return list
 end
 
--- Every function of a class and those above it, and how many fields there
--- are: a new one may change the answer.
+local function is_event(key)
+  return type(key) == "string" and key:sub(1, 2) == "__"
+end
+
+-- Every function of a class and those above it that is to be looked at, and
+-- how many fields there are: a new one may change the answer.
 local function functions_of(class)
   local list, count = {}, 0
   for _, t in ipairs(chain_of(class)) do
     for key, value in next, t do
       count = count + 1
-      if type(value) == "function" and bytecode.of(value)
-         and tostring(key):sub(1, 2) ~= "__" then
+      if type(value) == "function" and not library.functions[value]
+         and not is_event(key) and bytecode.of(value) then
         list[#list + 1] = value
       end
     end
@@ -129,7 +139,7 @@ local function count_fields(class)
   return count
 end
 
-local ALIAS_SETS = { "held", "numbers", "operands", "tables" }
+local SETS = { "held", "near", "numbers", "tables" } -- of aliases
 
 local function copy(aliases)
   local new = Heap.no_aliases()
@@ -139,43 +149,43 @@ local function copy(aliases)
       for other in pairs(set) do new[name][key][other] = true end
     end
   end
-  for _, name in ipairs(ALIAS_SETS) do
+  for _, name in ipairs(SETS) do
     for key in pairs(aliases[name]) do new[name][key] = true end
   end
   new.is_all = aliases.is_all
   return new
 end
 
+-- How much of it there is that the analysis of a function looks at.
 local function size(aliases)
-  local n = aliases.is_all and 1 or 0
-  for _, name in ipairs { "links", "outside" } do
-    for _, set in pairs(aliases[name]) do
-      for _ in pairs(set) do n = n + 1 end
-    end
+  local n = 0
+  for _, set in pairs(aliases.outside) do
+    for _ in pairs(set) do n = n + 1 end
   end
-  for _, name in ipairs(ALIAS_SETS) do
-    for _ in pairs(aliases[name]) do n = n + 1 end
-  end
+  for _ in pairs(aliases.held) do n = n + 1 end
   return n
 end
 
 local ARGUMENT = "argument "
 
-local function arguments(flow, count, has_self, names)
+local function arguments(flow, count, first, names)
   local args = { n = count, rest = nil }
   for i = 1, count do
     local label = ARGUMENT .. (names and names[i] or i)
     args[i] = flow.u:union(flow.u:unknown(label), flow.u.scalar)
   end
-  if has_self then args[1] = flow.u.self end
-  if count < 1 and has_self then args.n = 1 end
+  if first then
+    args[1] = first == "self" and flow.u.self
+      or flow.u:outside(flow.class, "class")
+    args.n = math.max(count, 1)
+  end
   args.rest = flow.u:union(flow.u:unknown(ARGUMENT .. "..."), flow.u.scalar)
   return args
 end
 
--- Look at one function as a method: -> the flow and its results, or nil when
--- that is too much.
-local function look(class, aliases, fn, has_self, is_class_wide, names)
+-- Look at one function, whose first argument is "self" or the "class": -> the
+-- flow and its results, or nil when that is too much.
+local function look(class, aliases, fn, first, is_class_wide, names)
   local flow = Flow.new(class, aliases)
   flow.is_class_wide = is_class_wide
   local unit = flow:unit_of(fn)
@@ -183,44 +193,59 @@ local function look(class, aliases, fn, has_self, is_class_wide, names)
   local count = unit.proto.params
   local results
   local is_done = flow:settle(function()
-    results = flow:run(unit, arguments(flow, count, has_self, names))
+    results = flow:run(unit, arguments(flow, count, first, names))
     flow.heap:hand_out(flow:all_of(results))
   end)
   return is_done and flow or nil, results
 end
 
--- A function of a class that makes an object and has no self is a
--- constructor.
-local function look_class_wide(class, aliases, fn)
-  if debug.getlocal(fn, 1) ~= "self" then
-    local trial = copy(aliases)
-    local flow = look(class, trial, fn, false, true)
-    if flow and flow.has_made_instance then return flow, trial end
+-- Look at a function of a class, for what it does to any object: -> the flow,
+-- the aliases then, and what its first argument was. One that makes an object
+-- and has no self is a constructor. One that makes objects of self is called
+-- on the class; one that makes classes does nothing to objects (NOTHING).
+local function look_class_wide(class, aliases, fn, first)
+  local function try(value)
+    local new = copy(aliases)
+    return look(class, new, fn, value, true), new, value
   end
-  local new = copy(aliases)
-  return look(class, new, fn, true, true), new
+  if first ~= nil then return try(first) end
+  if debug.getlocal(fn, 1) ~= "self" then
+    local flow, new = try(false)
+    if flow and flow.has_made_instance then return flow, new, false end
+  end
+  local flow, new = try "self"
+  if not flow then return nil end
+  if flow.heap.has_made_class then return flow, aliases, NOTHING end
+  if flow.has_made_object then return try "class" end
+  return flow, new, "self"
 end
 
 -- Which fields of a class's objects may share tables, because of any of its
--- functions.
+-- functions. They are looked at again while what they depend on grows.
 local function find_aliases(class)
-  local deps = new_deps()
-  local aliases = Heap.no_aliases()
+  local deps, aliases = new_deps(), Heap.no_aliases()
   local list, count = functions_of(class)
-  for round = 1, MAX_ROUNDS do
-    local before = size(aliases)
-    for _, fn in ipairs(list) do
-      local flow, new = look_class_wide(class, aliases, fn)
-      if flow then
-        aliases = new
-        add_deps(deps, flow.deps)
-      else
-        aliases.is_all = true -- too much to tell
+  local sizes, firsts, is_done = {}, {}, nil
+  local function visit(i, fn)
+    local flow, new, first = look_class_wide(class, aliases, fn, firsts[i])
+    if flow then
+      aliases = new
+      add_deps(deps, flow.deps)
+    else
+      aliases.is_all, first = true, NOTHING -- too much to tell
+    end
+    sizes[i], firsts[i], is_done = size(aliases), first, false
+  end
+  for _ = 1, MAX_ROUNDS do
+    is_done = true
+    for i, fn in ipairs(list) do
+      if sizes[i] ~= size(aliases) and firsts[i] ~= NOTHING then
+        visit(i, fn)
       end
     end
-    if size(aliases) == before then break end
-    if round == MAX_ROUNDS then aliases.is_all = true end
+    if is_done then break end
   end
+  aliases.is_all = aliases.is_all or not is_done
   return { aliases = aliases, deps = deps, count = count }
 end
 
@@ -265,7 +290,7 @@ local function detect_method(class, fn)
   if not bytecode.of(fn) then return unknown(fn), new_deps() end
   load_analysis()
   local wide = aliases_of(class)
-  local flow = look(class, copy(wide.aliases), fn, true, false)
+  local flow = look(class, copy(wide.aliases), fn, "self", false)
   if not flow then return unknown(fn), new_deps() end
   local reads, writes = flow.heap:effects()
   local deps = new_deps()
@@ -273,6 +298,14 @@ local function detect_method(class, fn)
   return {
     reads = reads, writes = writes, returns = returns_something(fn),
   }, deps
+end
+
+-- A class may be stranger than the analysis is prepared for: what it raises
+-- is not the caller's concern.
+local function try_method(class, fn)
+  local ok, answer, deps = pcall(detect_method, class, fn)
+  if ok then return answer, deps end
+  return unknown(fn), new_deps()
 end
 
 -- ---- what is declared ----
@@ -353,7 +386,7 @@ local NO_CLASS = {}
 local function cached(class, name, fn)
   local by_name = method_cache[class or NO_CLASS]
   local record = by_name and by_name[name]
-  if not record or record.key.fn ~= fn then return nil end
+  if not record or not rawequal(record.key.fn, fn) then return nil end
   if class and rawequal(record.key.meta, meta_of(class) or NIL) == false
   then return nil end
   if not are_true(record.deps) then return nil end
@@ -365,6 +398,7 @@ local function cached(class, name, fn)
 end
 
 local function remember(class, name, fn, answer, deps)
+  if name == nil or name ~= name then return answer end -- no key
   local owner = class or NO_CLASS
   local by_name = method_cache[owner] or {}
   method_cache[owner] = by_name
@@ -376,10 +410,25 @@ local function remember(class, name, fn, answer, deps)
   return answer
 end
 
+-- A function, or what has a __call; such a thing is not looked into.
+local function is_callable(value)
+  if type(value) == "function" then return true end
+  local meta = debug.getmetatable(value)
+  return meta ~= nil and rawget(meta, "__call") ~= nil
+end
+
+-- An __index of the class that raises has no method.
+local function find_method(class, name)
+  local ok, value = pcall(get, class, name)
+  if ok then return value end
+  return nil
+end
+
 --- What a method does to the fields of its object.
 -- @tparam ?table class its object's metatable
 -- @tparam string name
--- @tparam[opt] function fn the method, when it is not `class[name]`
+-- @tparam[opt] function fn the method, when it is not `class[name]`; anything
+--   that can be called
 -- @treturn table `reads` and `writes`, each a set of names of fields
 --   (`{ samples = true }`) or "all"; `returns`: true, false, or nil when it
 --   is not known whether it returns anything
@@ -390,17 +439,18 @@ function detect.method(class, name, fn)
     errors.argument("detect.method", "class", class, "a class or nil",
                     "caller")
   end
-  if fn == nil then fn = class and class[name] end
-  if type(fn) ~= "function" then
+  if fn == nil then fn = find_method(class, name) end
+  if not is_callable(fn) then
     errors.argument("detect.method", "fn", fn, "a function", "caller")
   end
   local answer = cached(class, name, fn)
   if answer then return answer end
   local declared = detect.declared(class).methods[name] or {}
-  local found, deps = declared, new_deps()
-  if not (declared.reads and declared.writes)
-     or declared.returns == nil then
-    found, deps = detect_method(class, fn)
+  local found, deps = nil, new_deps()
+  if declared.reads and declared.writes and declared.returns ~= nil then
+    found = declared
+  else
+    found, deps = try_method(class, fn)
   end
   answer = {
     reads = declared.reads or found.reads,
@@ -459,7 +509,7 @@ end
 
 local function detect_fn(fn)
   load_analysis()
-  local flow = look(nil, Heap.no_aliases(), fn, false, false,
+  local flow = look(nil, Heap.no_aliases(), fn, nil, false,
                     parameter_names(fn))
   if not flow then return nil end
   local answer = {

@@ -24,7 +24,7 @@ local function chain_of(self)
     chain[t] = true
     local index = rawget(t, "__index")
     local meta = debug.getmetatable(t)
-    t = type(index) == "table" and index ~= t and index
+    t = type(index) == "table" and not rawequal(index, t) and index
       or type(meta) == "table" and rawget(meta, "__index") or nil
   end
   self.chain = chain
@@ -179,8 +179,7 @@ end
 function calls:index(set, key, key_set)
   local result = self.u.nothing
   for _, object in ipairs(set.objects) do
-    local kind = object.kind
-    local found
+    local kind, found = object.kind, nil
     if kind == "self" and key ~= nil then found = index_self(self, key)
     elseif kind == "self" then found = index_self_anywhere(self, key_set)
     elseif kind == "new" then found = index_new(self, object, key, key_set)
@@ -359,21 +358,29 @@ function calls:call(callee, args, pc, unit, from)
   return all
 end
 
---- A closure is where something unknown may call it. What it returns may come
--- back from there.
-function calls:run_escaped(object, given)
-  given = given or self.u.nothing
-  local running = object.running or {}
-  object.running = running
-  if running[given] then return end
-  running[given] = true
-  local any = self.u:union(given, self.u.scalar)
+--- A closure is where something unknown may call it, with `given`. It is
+-- called at the end of each round: what it returns may hold closures again,
+-- and itself.
+function calls:let_escape(object, given)
+  self.heap:add(object, "given", given or self.u.nothing)
+  if object.has_escaped then return end
+  object.has_escaped = true
+  self.escaped[#self.escaped + 1] = object
+end
+
+-- What it returns may come back from where it was called.
+local function run_escaped(self, object)
+  local any = self.u:union(object.given, self.u.scalar)
   any = self.u:union(any, self.u:unknown "argument of a callback")
   local results = self:run(object.unit, { n = 0, rest = any })
   local returned = self:all_of(results)
   self.heap:add(self.heap, "leaked", returned)
-  self.heap:escape(returned, given)
-  running[given] = nil
+  self.heap:escape(returned, object.given)
+end
+
+--- Call every closure that escaped; more may escape meanwhile.
+function calls:run_all_escaped()
+  for _, object in ipairs(self.escaped) do run_escaped(self, object) end
 end
 
 return calls

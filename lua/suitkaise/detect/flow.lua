@@ -307,7 +307,7 @@ end
 
 --- A table that was made here got a class for its metatable.
 function Flow:made_instance(object, class)
-  if class ~= self.class then return end
+  if not rawequal(class, self.class) then return end
   self.has_made_instance = true
   if self.is_class_wide then self.heap:mark(object, "is_instance") end
 end
@@ -319,29 +319,28 @@ function Flow.new(class, aliases)
   local self = setmetatable({
     heap = Heap.new(class, aliases), class = class, units = {},
     unit_count = 0, deps = {}, assigned = {}, stored = {}, mutable_reads = {},
-    called = {}, step_count = 0, depth = 0, round = 0,
+    called = {}, escaped = {}, step_count = 0, depth = 0, round = 0,
   }, Flow)
   self.u = self.heap.u
-  self.heap.run_escaped = function(_, object, given)
-    self:run_escaped(object, given)
+  self.heap.let_escape = function(object, given)
+    self:let_escape(object, given)
   end
   return self
 end
 
 --- Repeat `pass` until nothing changes any more: -> false when that takes too
--- long.
+-- long, or something is so strange that it raises.
 function Flow:settle(pass)
-  local ok, why = pcall(function()
+  return (pcall(function()
     repeat
       self.round = self.round + 1
       if self.round > MAX_ROUNDS then error(GIVE_UP, 0) end
       self.heap.changed = false
       self.depth, self.called = 0, {}
       pass()
+      self:run_all_escaped()
     until not self.heap.changed
-  end)
-  if not ok and why ~= GIVE_UP then error(why, 0) end
-  return ok
+  end))
 end
 
 return Flow

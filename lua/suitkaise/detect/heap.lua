@@ -19,14 +19,14 @@ local ANYWHERE = {}
 
 --- What the methods of a class do to one another: fields that may share a
 -- table (`links`), from which self can be reached (`held`), or that may hold
--- a table that was there before (`outside`); fields that are set to numbers
--- or strings (`numbers`), that operators are applied to (`operands`), and such
--- as may hold tables (`tables`).
+-- a table that was there before (`outside`), or that may be inside of any
+-- other field or around it (`near`); fields that are set to numbers or
+-- strings (`numbers`), and such as may hold tables (`tables`).
 function Heap.no_aliases()
   return {
-    links = {}, held = {},
+    links = {}, held = {}, near = {},
     outside = setmetatable({}, { __mode = "k" }), is_all = false,
-    numbers = {}, operands = {}, tables = {},
+    numbers = {}, tables = {},
   }
 end
 
@@ -98,15 +98,25 @@ local function link_places(self, object, name)
   for other in pairs(object.places or {}) do self:link(name, other) end
 end
 
+local function link_relative(self, relative, name)
+  for other in pairs(relative.places or {}) do
+    if name == other or name ~= ANYWHERE and other ~= ANYWHERE then
+      self:link(name, other)
+    else
+      self:mark(self.aliases.near, name == ANYWHERE and other or name)
+    end
+  end
+end
+
 -- A part of an argument is inside the argument.
 local function link_relatives(self, object, name)
   local above = object.parent
   while above do
-    link_places(self, above, name)
+    link_relative(self, above, name)
     above = above.parent
   end
   for _, child in ipairs(object.children or {}) do
-    link_places(self, child, name)
+    link_relative(self, child, name)
   end
 end
 
@@ -234,15 +244,6 @@ function Heap:load_outside(object, key)
   return set
 end
 
---- An operator was applied to a value.
-function Heap:operand(set)
-  for _, object in ipairs(set.objects) do
-    if object.kind == "field" then
-      self:mark(self.aliases.operands, object.name)
-    end
-  end
-end
-
 -- ---- stores ----
 
 -- Keep in mind what a field is set to: see `is_plain`.
@@ -277,7 +278,15 @@ local function store_outside(self, object, key, set)
   self:escape(set)
 end
 
+local function has(set, object)
+  for _, other in ipairs(set.objects) do
+    if other == object then return true end
+  end
+  return false
+end
+
 local function store_new(self, object, key, set)
+  if key == "__index" and has(set, object) then self.has_made_class = true end
   self:add(object, "contents", set)
   if key ~= nil then self:add(object.keyed, key, set)
   else self:add(object, "dynamic", set) end
@@ -357,7 +366,7 @@ function Heap:escape(set, given, seen)
       escape_new(self, object)
       self:escape(object.contents, given, seen)
     elseif kind == "closure" then
-      self:run_escaped(object, given)
+      self.let_escape(object, given)
     elseif kind == "outside" then
       self:escape_outside(object)
     end
@@ -381,7 +390,7 @@ function Heap:hand_out(set, seen)
     elseif object.kind == "new" then
       self:hand_out(object.contents, seen)
     elseif object.kind == "closure" then
-      self:run_escaped(object)
+      self.let_escape(object)
       self:hand_out(object.unit:captured(), seen)
     end
   end
@@ -406,12 +415,10 @@ end
 
 -- ---- the answer ----
 
--- A field that the class sets to numbers and strings only, calculates with and
--- never looks into, shares nothing.
+-- A field that the class sets to numbers and strings only, and never looks
+-- into, shares nothing.
 local function is_plain(self, name)
-  local aliases = self.aliases
-  return aliases.numbers[name] and aliases.operands[name]
-    and not aliases.tables[name]
+  return self.aliases.numbers[name] and not self.aliases.tables[name]
 end
 
 -- A field's table may be another field's too; what is also in some field or
@@ -440,9 +447,13 @@ function Heap:effects()
   local writes = self.writes_all and "all" or self.writes
   if writes ~= "all" and next(writes) ~= nil then
     writes = spread(self, writes)
+    local near = self.aliases.near
     local loses = self.aliases.is_all or writes[ANYWHERE]
-    for name in pairs(writes) do loses = loses or is_held(self, name) end
-    if loses then writes = "all" end
+    for name in pairs(writes) do
+      loses = loses or is_held(self, name) or near[name]
+    end
+    if loses then writes = "all"
+    else for name in pairs(near) do writes[name] = true end end
   end
   return self.reads_all and "all" or self.reads, writes
 end

@@ -5,6 +5,9 @@
 -- the host's.
 if rawget(_G, "jit") then jit.off(true, true) end
 
+local class = require "suitkaise.class"
+local is = require "suitkaise.is"
+
 local library = { functions = {} }
 
 -- Each entry: `name`; `effect(flow, args, pc, unit)`, which returns a pack of
@@ -79,7 +82,7 @@ define([[
   io.tmpfile
 ]], {
   is_impure = true, blocks = true,
-  effect = function(flow, _, pc, unit)
+  effect = function(flow, args, pc, unit)
     local made = unit and flow:site(unit, pc, "outside", "io.file").alone
       or flow.u:unknown "io.file"
     return { n = 0, rest = flow.u:union(made, flow.u.scalar) }
@@ -249,6 +252,18 @@ define("table.concat table.getn table.maxn", {
   end,
 })
 
+-- ---- classes of this library ----
+
+functions[is] = { name = "is" }
+
+-- Only a class is extended: its objects are left alone.
+functions[class.Object.extend] = {
+  name = "extend", effect = function(flow, _, pc, unit)
+    return one(unit and flow:site(unit, pc, "outside", "extend()").alone
+      or flow.u:unknown "extend()")
+  end,
+}
+
 -- ---- metatables ----
 
 local function set_meta(flow, object, metas)
@@ -258,6 +273,7 @@ local function set_meta(flow, object, metas)
     flow.heap:escape(object.alone)
   end
   for _, meta in ipairs(metas.objects) do
+    if meta.kind == "self" then flow.has_made_object = true end
     if object.kind == "new" and type(meta.value) == "table" then
       object.metas = object.metas or {}
       flow.heap:mark(object.metas, meta.value)

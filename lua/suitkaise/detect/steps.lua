@@ -77,9 +77,7 @@ end
 -- Operators give new values; a method of self's class that does the work is
 -- followed.
 local function operate(f, ins, pc, name, a, b)
-  f.flow:metamethod(name, a, b)
-  f.flow.heap:operand(a)
-  if b then f.flow.heap:operand(b) end
+  f.flow:metamethod(name, a, b, pc, f.unit)
   local result = f:fresh(pc, "outside")
   result.objects[1].is_number = true
   f:set(ins.a, f.u:union(result, f.u.scalar))
