@@ -133,6 +133,14 @@ describe("statistics", function()
     assert.is_true(timer.stdev < 1e-12)
   end)
 
+  it("are floats of integers too, and do not wrap around", function()
+    local timer = Timer()
+    for _ = 1, 4 do timer:add_time(math.floor(2 ^ 62), math.floor(2 ^ 62)) end
+    assert.equal(2 ^ 64, timer.total_time)
+    assert.equal(2 ^ 64, timer.total_time_paused)
+    assert.equal(0, timer.variance)
+  end)
+
   it("are nil or zero before the first time", function()
     assert.same({ num_times = 0, total_time = 0, total_time_paused = 0,
                   times = {} }, Timer():statistics())

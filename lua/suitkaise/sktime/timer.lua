@@ -204,7 +204,7 @@ function Timer:add_time(seconds, paused)
   elseif not is_seconds(paused) then
     errors.argument("Timer:add_time", "paused", paused, SECONDS, "caller")
   end
-  statistics.add(self, seconds, paused)
+  statistics.add(self, seconds + 0.0, paused + 0.0) -- never integers
 end
 
 --- Forget all times, and what this process has open.
