@@ -381,6 +381,19 @@ describe("Timer", function()
       assert.equal(1, timer.num_times)
     end)
 
+    -- The mark of a process is random: its digits must not matter.
+    it("finds what it started itself, in compiled code too", function()
+      for _ = 1, 30 do
+        helper.in_child(function()
+          local timer = Timer{ max_times = 1 }
+          for _ = 1, 300 do
+            timer:start()
+            timer:stop()
+          end
+        end)
+      end
+    end)
+
     it("keeps what the parent had measured", function()
       local timer = Timer()
       timer:add_time(1)

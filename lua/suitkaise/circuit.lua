@@ -73,7 +73,7 @@ local function make_class(parts)
     local method = Circuit[key]
     if method ~= nil then return method end
     local compute = computed[key]
-    if compute then return compute(self, now()) end
+    if compute then return compute(self, now) end
     return nil
   end
 

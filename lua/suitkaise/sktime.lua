@@ -171,16 +171,13 @@ local function enter(timer)
   return setmetatable({ timer = timer, block = open.enter(timer) }, Block)
 end
 
-local function time_call(timer, fn)
-  local block = enter(timer)
-  local function finish(ok, ...)
-    local at = now()
-    local seconds, paused = leave(block, at)
-    if not ok then error(..., 0) end
-    if seconds then timer:add_time(seconds, paused) end
-    return timer, ...
-  end
-  return finish(pcall(fn, timer))
+local function finish_block(block, ok, ...)
+  local at = now()
+  local timer = rawget(block, "timer")
+  local seconds, paused = leave(block, at)
+  if not ok then error((...), 0) end
+  if seconds then timer:add_time(seconds, paused) end
+  return timer, ...
 end
 
 --- Time one block of code. It is not kept when the block raises.
@@ -206,7 +203,7 @@ function sktime.TimeThis(fn, timer)
     if fn ~= nil then check_callable("TimeThis", "fn", fn) end
   end
   if fn == nil then return enter(timer) end
-  return time_call(timer, fn)
+  return finish_block(enter(timer), pcall(fn, timer))
 end
 
 -- ---- timethis ----

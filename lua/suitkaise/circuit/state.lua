@@ -132,26 +132,28 @@ function state.reset_backoff(circuit)
                                         circuit.max_sleep_time)
 end
 
--- ---- what is computed from it, at a moment ----
+-- ---- what is computed from it ----
+-- These get the clock and not the moment: most circuits are whole, and then
+-- nobody needs to know the time.
 
-local function is_broken(circuit, moment)
+local function is_broken(circuit, now)
   if not circuit._is_broken then return false end
   local whole_at = circuit._whole_at
-  return not (whole_at and moment >= whole_at)
+  return not (whole_at and now() >= whole_at)
 end
 
 -- Seconds until a call may pass; nil when only a reset helps.
-local function retry_in(circuit, moment)
-  if not is_broken(circuit, moment) then return 0 end
+local function retry_in(circuit, now)
+  if not is_broken(circuit, now) then return 0 end
   local at = circuit._whole_at or circuit._probe or circuit._retry_at
   if not at then return nil end
-  return math.max(at - moment, 0)
+  return math.max(at - now(), 0)
 end
 
-local function name_of(circuit, moment)
-  if not is_broken(circuit, moment) then return "closed" end
+local function name_of(circuit, now)
+  if not is_broken(circuit, now) then return "closed" end
   local retry_at = circuit._retry_at
-  return retry_at and moment >= retry_at and "half-open" or "open"
+  return retry_at and now() >= retry_at and "half-open" or "open"
 end
 
 state.computed = { broken = is_broken, retry_in = retry_in, state = name_of }

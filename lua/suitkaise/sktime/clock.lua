@@ -10,7 +10,7 @@ local clock = {
   now = core.now,
   -- Seconds since 1970.
   time = core.time,
-  -- Another value in every process.
+  -- Another value in every process; to be compared only.
   generation = core.generation,
 }
 
@@ -23,12 +23,16 @@ local function load_direct(ffi)
     uint64_t sk_generation (void);
   ]]
   local path = assert(package.searchpath("suitkaise.core", package.cpath))
-  local lib = ffi.load(path)
+  local lib, cast = ffi.load(path), ffi.cast
   assert(lib.sk_now_ns() > 0)
   return {
     now = function() return tonumber(lib.sk_now_ns()) * 1e-9 end,
     time = function() return tonumber(lib.sk_time_ns()) * 1e-9 end,
-    generation = function() return tonumber(lib.sk_generation()) end,
+    -- Signed: the compiler and the interpreter of LuaJIT round a uint64 above
+    -- 2^63 to two different doubles.
+    generation = function()
+      return tonumber(cast("int64_t", lib.sk_generation()))
+    end,
   }
 end
 

@@ -4,8 +4,9 @@
 -- Mean and squares: B. P. Welford, "Note on a method for calculating corrected
 -- sums of squares and products", Technometrics 4 (1962). Two parts are joined
 -- as in T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a
--- pairwise algorithm for computing sample variances" (1979). Sums carry their
--- error: A. Neumaier, ZAMM 54 (1974).
+-- pairwise algorithm for computing sample variances" (1979). Sums carry the
+-- error of each addition: D. E. Knuth, The Art of Computer Programming 2,
+-- section 4.2.2, theorem B.
 --
 -- The window of the last n times: taking a time out of a Welford sum loses
 -- digits, for good when it was large. So nothing is taken out. The stream is
@@ -49,12 +50,9 @@ end
 local function extend_block(timer, times, slot, seconds)
   local sum = timer._sum
   local total = sum + seconds
-  if sum >= seconds then
-    timer._carry = timer._carry + (sum - total + seconds)
-  else
-    timer._carry = timer._carry + (seconds - total + sum)
-  end
+  local added = total - sum
   timer._sum = total
+  timer._carry = timer._carry + ((sum - (total - added)) + (seconds - added))
   local delta = seconds - timer._mean
   local mean = timer._mean + delta / slot
   timer._mean = mean
@@ -84,11 +82,14 @@ end
 
 -- ---- the end of the block before ----
 
+local function new_tail()
+  return { sum = {}, squares = {}, min_slot = {}, max_slot = {}, paused = {} }
+end
+
 -- Of the slots from each to the last: sum, squares, slots of the extremes.
-local function make_tail(timer, first, last)
+-- The tail before is written over: it has the same size.
+local function fill_tail(tail, timer, first, last)
   local times, pauses = timer._times, timer._pauses
-  local tail = { sum = {}, squares = {}, min_slot = {}, max_slot = {},
-                 paused = {} }
   local sum, squares, paused, n = 0, 0, 0, 0
   local mean, min_slot, max_slot = 0, last, last
   for slot = last, first, -1 do
@@ -104,7 +105,7 @@ local function make_tail(timer, first, last)
     tail.min_slot[slot], tail.max_slot[slot] = min_slot, max_slot
     tail.paused[slot] = paused
   end
-  return tail
+  tail.first = first
 end
 
 -- -> position in this block, and the tail behind it if the window has one
@@ -113,13 +114,15 @@ local function position(timer)
   if not window then return count end
   local slot = (count - 1) % window + 1
   if count <= window or slot == window then return slot end
-  local block = count - slot
+  local block, before = count - slot, timer._block_before
   local tail = tails[timer]
-  if not tail or tail.block ~= block or not tail.sum[slot + 1]
-     or tail.before ~= timer._block_before then
-    tail = make_tail(timer, slot + 1, window)
-    tail.block, tail.before = block, timer._block_before
+  if not tail then
+    tail = new_tail()
     tails[timer] = tail
+  end
+  if tail.block ~= block or tail.before ~= before or tail.first > slot + 1 then
+    fill_tail(tail, timer, slot + 1, window)
+    tail.block, tail.before = block, before
   end
   return slot, tail
 end

@@ -84,10 +84,14 @@ end
 
 -- Something that times can be added to: a Timer, one of a class below it, or
 -- what stands for a Timer that lives elsewhere.
+local function add_time_of(value)
+  return value.add_time
+end
+
 local function is_timer(value)
-  if is(value, Timer) then return true end
+  if getmetatable(value) == Timer or is(value, Timer) then return true end
   if type(value) ~= "table" and type(value) ~= "userdata" then return false end
-  local ok, method = pcall(function() return value.add_time end)
+  local ok, method = pcall(add_time_of, value)
   return ok and method ~= nil
 end
 
