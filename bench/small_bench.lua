@@ -121,3 +121,4 @@ measure.report("circuit:call(f, x)", "ns", measure.in_turn({
     end
   end) },
 }, ROUNDS))
+assert(kept)

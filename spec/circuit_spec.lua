@@ -8,7 +8,9 @@ local errors = require "suitkaise.errors"
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 
-local pack = table.pack or function(...) return { n = select("#", ...), ... } end
+local pack = table.pack or function(...)
+  return { n = select("#", ...), ... }
+end
 
 local function refusal(fn, ...)
   local ok, err = pcall(fn, ...)
@@ -317,7 +319,9 @@ describe("Circuit", function()
     end)
 
     it("takes what can be called, and nothing else", function()
-      local callable = setmetatable({}, { __call = function(_, x) return x end })
+      local callable = setmetatable({}, {
+        __call = function(_, x) return x end,
+      })
       assert.equal(5, Circuit():call(callable, 5))
       for _, bad in ipairs { 1, "f", {} } do
         local breaker = Circuit()

@@ -190,7 +190,7 @@ describe("statistics", function()
     local function reads(n, max_times)
       local timer = Timer{ max_times = max_times }
       for i = 1, n do timer:add_time(i % 7) end
-      local _ = timer.mean, timer.max
+      local _ = { timer.mean, timer.max }
       local times, count = timer._times, 0
       timer._times = setmetatable({}, {
         __index = function(_, k)
@@ -251,7 +251,7 @@ describe("statistics", function()
         for k, v in pairs(timer) do saved[k] = v end
         saved._times = { unpack(timer._times) }
         timer:add_time(100)
-        local _ = timer.median, timer.mean, timer.max
+        local _ = { timer.median, timer.mean, timer.max }
         for k, v in pairs(saved) do timer[k] = v end
         timer:add_time(4)
         check(timer, opts.max_times and { 3, 4 } or { 1, 2, 3, 4 })
