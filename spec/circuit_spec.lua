@@ -633,9 +633,9 @@ describe("Circuit", function()
 
     local function proxy_of(breaker)
       return setmetatable({}, { __index = function(_, key)
-        local method = Circuit._shared_meta.methods[key]
-        if not method then return breaker[key] end
-        if method.runs_here then return Circuit[key] end
+        local here = Circuit._shared_local[key]
+        if here then return here end
+        if not Circuit._shared_meta.methods[key] then return breaker[key] end
         return function(_, ...)
           log[#log + 1] = key
           return Circuit[key](breaker, ...)
@@ -678,8 +678,8 @@ describe("Circuit", function()
       local meta = Circuit._shared_meta
       for name, method in pairs(Circuit) do
         if type(method) == "function" and not name:find "^_" then
-          assert.equal("table", type(meta.methods[name].writes), name)
-          assert.equal("boolean", type(meta.methods[name].returns), name)
+          local here = Circuit._shared_local[name]
+          assert.is_true(here == method or meta.methods[name] ~= nil, name)
         end
       end
       for _, name in ipairs { "broken", "retry_in", "state" } do
@@ -689,25 +689,23 @@ describe("Circuit", function()
 
     it("writes and reads there what is declared and nothing else", function()
       for name, method in pairs(Circuit._shared_meta.methods) do
-        if not method.runs_here then
-          local reads, writes = {}, {}
-          for _, field in ipairs(method.reads) do reads[field] = true end
-          for _, field in ipairs(method.writes) do writes[field] = true end
-          local breaker = Circuit{ num_shorts_to_trip = 1, recovery_time = 1 }
-          breaker:trip(0)
-          local watched = setmetatable({}, {
-            __index = function(_, key)
-              assert.is_true(reads[key], name .. " reads " .. key)
-              return breaker[key]
-            end,
-            __newindex = function(_, key, value)
-              assert.is_true(writes[key], name .. " writes " .. key)
-              breaker[key] = value
-            end,
-          })
-          local first = name == "apply_short" and 0 or moment + 5
-          Circuit[name](watched, first, moment + 5, 0.5)
-        end
+        local reads, writes = {}, {}
+        for _, field in ipairs(method.reads) do reads[field] = true end
+        for _, field in ipairs(method.writes) do writes[field] = true end
+        local breaker = Circuit{ num_shorts_to_trip = 1, recovery_time = 1 }
+        breaker:trip(0)
+        local watched = setmetatable({}, {
+          __index = function(_, key)
+            assert.is_true(reads[key], name .. " reads " .. key)
+            return breaker[key]
+          end,
+          __newindex = function(_, key, value)
+            assert.is_true(writes[key], name .. " writes " .. key)
+            breaker[key] = value
+          end,
+        })
+        local first = name == "apply_short" and 0 or moment + 5
+        Circuit[name](watched, first, moment + 5, 0.5)
       end
     end)
 
@@ -729,6 +727,84 @@ describe("Circuit", function()
       assert.is_false(breaker:apply_wake(9))
       breaker:apply_success()
       breaker:reset_backoff()
+    end)
+  end)
+
+  describe("in a Share", function()
+    -- Each in a process of its own, with which all of its share goes.
+    local function promise(what, opts, fn)
+      it(what, function()
+        helper.in_child(function()
+          local share = sk.Share()
+          share.breaker = sk.Circuit(opts)
+          fn(share, share.breaker)
+          share:stop()
+        end)
+      end)
+    end
+
+    promise("is one breaker for all processes", {
+      num_shorts_to_trip = 3, sleep_time_after_trip = 0,
+    }, function(share, breaker)
+      for _ = 1, 3 do
+        assert.is_false(breaker.broken)
+        helper.in_child(function() share.breaker:short() end)
+      end
+      assert.is_true(breaker.broken)
+      assert.equal(1, breaker.total_trips)
+      assert.equal(3, breaker.total_failures)
+      local err = raised(breaker, good)
+      assert.is_true(errors.is(err, "CircuitBrokenError"))
+      assert.equal(1, err.total_trips)
+      helper.in_child(function() share.breaker:reset() end)
+      assert.equal("good", breaker:call(good))
+    end)
+
+    promise("is seen broken while the one who tripped it sleeps", {
+      num_shorts_to_trip = 1, sleep_time_after_trip = 1000,
+      max_sleep_time = 1000,
+    }, function(share, breaker)
+      local child = helper.fork(function() share.breaker:short() end)
+      helper.wait_until(function() return breaker.broken end)
+      child:until_asleep()
+      breaker:reset() -- the coordinator is not asleep
+      assert.is_false(breaker.broken)
+      child:kill()
+      child:finish()
+    end)
+
+    promise("is whole in time when the one who tripped it was killed", {
+      num_shorts_to_trip = 1, auto_reset = true, sleep_time_after_trip = 0.5,
+    }, function(share, breaker)
+      local child = helper.fork(function() share.breaker:short() end)
+      helper.wait_until(function() return breaker.total_trips == 1 end)
+      child:kill()
+      child:finish()
+      helper.wait_until(function() return not breaker.broken end)
+      assert.equal("good", breaker:call(good))
+    end)
+
+    promise("lets another one try when the one who tried was killed", {
+      num_shorts_to_trip = 1, recovery_time = 0.2, sleep_time_after_trip = 0,
+    }, function(share, breaker)
+      breaker:trip()
+      local trying = sk.Flag()
+      local child = helper.fork(function()
+        helper.wait_until(function()
+          return pcall(share.breaker.call, share.breaker, function()
+            trying:set()
+            sk.sktime.sleep(1000)
+          end)
+        end)
+      end)
+      trying:wait(20)
+      child:kill()
+      child:finish()
+      assert.is_true(breaker.broken)
+      helper.wait_until(function()
+        return pcall(breaker.call, breaker, good)
+      end)
+      assert.is_false(breaker.broken)
     end)
   end)
 end)

@@ -168,7 +168,7 @@ describe("Timer", function()
         assert.is_true(errors.is(err, "Error"))
         assert.equal("Timer:" .. name
           .. ": nothing was started in this coroutine", err.message)
-        assert.matches("sktime_spec.lua:%d+$", err.where)
+        assert.matches("sktime_timer_spec.lua:%d+$", err.where)
         assert.equal(0, timer.num_times)
       end)
 
@@ -398,13 +398,13 @@ describe("Timer", function()
     end)
   end)
 
-  -- What a Share does: methods that are declared to run here get a proxy.
+  -- What a Share does: methods that run here get a proxy.
   describe("by a proxy", function()
     local function proxy_of(timer, log)
       return setmetatable({}, { __index = function(_, key)
-        local method = Timer._shared_meta.methods[key]
-        if not method then return timer[key] end
-        if method.runs_here then return Timer[key] end
+        local here = Timer._shared_local[key]
+        if here then return here end
+        if not Timer._shared_meta.methods[key] then return timer[key] end
         return function(_, ...)
           log[#log + 1] = { key, ... }
           return Timer[key](timer, ...)
@@ -461,8 +461,8 @@ describe("Timer", function()
       local meta = Timer._shared_meta
       for name, method in pairs(Timer) do
         if type(method) == "function" and not name:find "^_" then
-          assert.equal("table", type(meta.methods[name].writes), name)
-          assert.equal("boolean", type(meta.methods[name].returns), name)
+          assert.is_true(Timer._shared_local[name] ~= nil
+                         or meta.methods[name] ~= nil, name)
         end
       end
       for name in pairs(Timer():statistics()) do
@@ -472,19 +472,105 @@ describe("Timer", function()
 
     it("writes what it declares and nothing else", function()
       for name, method in pairs(Timer._shared_meta.methods) do
-        if not method.runs_here then
-          local declared, timer = {}, Timer{ max_times = 2 }
-          for _, field in ipairs(method.writes) do declared[field] = true end
-          local watched = setmetatable({}, {
-            __index = timer,
-            __newindex = function(_, key, value)
-              assert.is_true(declared[key], key)
-              timer[key] = value
-            end,
-          })
-          for _ = 1, 5 do Timer[name](watched, 1, 1) end
-        end
+        local declared, timer = {}, Timer{ max_times = 2 }
+        for _, field in ipairs(method.writes) do declared[field] = true end
+        local watched = setmetatable({}, {
+          __index = timer,
+          __newindex = function(_, key, value)
+            assert.is_true(declared[key], key)
+            timer[key] = value
+          end,
+        })
+        for _ = 1, 5 do Timer[name](watched, 1, 1) end
       end
+    end)
+  end)
+
+  describe("in a Share", function()
+    -- Each in a process of its own, with which all of its share goes.
+    local function promise(what, fn)
+      it(what, function()
+        helper.in_child(function()
+          local share = sk.Share()
+          fn(share)
+          share:stop()
+        end)
+      end)
+    end
+
+    promise("gets the times of all processes", function(share)
+      share.timer = Timer{ max_times = 10 }
+      for i = 1, 3 do
+        helper.in_child(function() share.timer:add_time(i) end)
+      end
+      share.timer:add_time(6)
+      local timer = share.timer
+      assert.equal(4, timer.num_times)
+      assert.equal(3, timer.mean)
+      assert.equal(6, timer.max)
+      assert.equal(2.5, timer.median)
+      assert.equal(2.5, timer:percentile(50))
+      assert.equal(2, timer:get_time(2))
+      assert.same({ 1, 2, 3, 6 }, timer:statistics().times)
+    end)
+
+    promise("measures where it is called", function(share)
+      share.timer = Timer()
+      share.timer:start()
+      helper.in_child(function()
+        assert(not pcall(share.timer.stop, share.timer))
+        share.timer:start()
+        spend()
+        share.timer:stop()
+      end)
+      collectgarbage()
+      collectgarbage()
+      share.timer:pause()
+      spend()
+      share.timer:resume()
+      local seconds = share.timer:stop()
+      assert.equal(2, share.timer.num_times)
+      assert.equal(seconds, share.timer.most_recent)
+      assert.is_true(share.timer:get_time(1) >= 0.0005)
+      assert.is_true(share.timer.total_time_paused >= 0.0005)
+    end)
+
+    promise("times blocks and functions", function(share)
+      share.timer = Timer()
+      sktime.TimeThis(function() end, share.timer)
+      sktime.TimeThis(share.timer):stop()
+      sktime.timethis(function() end, share.timer)()
+      assert.equal(3, share.timer.num_times)
+    end)
+
+    promise("is made as new by reset, with what is open here", function(share)
+      share.timer = Timer()
+      share.timer:add_time(1)
+      share.timer:start()
+      share.timer:reset()
+      assert.equal(0, share.timer.num_times)
+      assert.is_false((pcall(share.timer.stop, share.timer)))
+    end)
+
+    promise("is reported and drawn here", function(share)
+      share.timer = Timer()
+      share.timer:add_time(1)
+      local written = {}
+      local text = share.timer:report({ write = function(_, ...)
+        for _, s in ipairs { ... } do written[#written + 1] = s end
+      end })
+      assert.matches("^Timer: 1 time\n", text)
+      assert.equal(text .. "\n", table.concat(written))
+      assert.matches("^<%?xml", share.timer:to_svg())
+    end)
+
+    promise("takes no wrong time from anybody", function(share)
+      share.timer = Timer()
+      for _, bad in ipairs { -1, 0 / 0, "1" } do
+        pcall(share.timer.add_time, share.timer, bad)
+      end
+      pcall(share.flush, share)
+      assert.equal(0, share.timer.num_times)
     end)
   end)
 end)

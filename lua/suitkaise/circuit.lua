@@ -62,8 +62,6 @@ local function describe(self)
                        self.total_trips)
 end
 
-local CALLERS = { "short", "trip", "reset", "call" }
-
 local function make_class(parts)
   local now = parts.now
   local Circuit = { __name = "Circuit", __tostring = describe }
@@ -78,11 +76,13 @@ local function make_class(parts)
   end
 
   for name, method in pairs(state.methods) do Circuit[name] = method end
-  for name, method in pairs(callers(Circuit, parts)) do
-    Circuit[name] = method
-  end
   Circuit.reset_backoff = state.reset_backoff
-  Circuit._shared_meta = state.shared_meta(CALLERS)
+  -- In a Share those above run in the coordinator, and these where they are
+  -- called, with the proxy as `self`.
+  local calling = callers(Circuit, parts)
+  for name, method in pairs(calling) do Circuit[name] = method end
+  Circuit._shared_meta = state.shared_meta
+  Circuit._shared_local = calling
 
   local function new(_, given)
     local self = check(given)

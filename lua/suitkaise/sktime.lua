@@ -10,7 +10,6 @@
 
 local clock = require "suitkaise.sktime.clock"
 local errors = require "suitkaise.errors"
-local is = require "suitkaise.is"
 local open = require "suitkaise.sktime.open"
 local registry = require "suitkaise.cerial.registry"
 local Timer = require "suitkaise.sktime.timer"
@@ -193,14 +192,12 @@ end
 -- print(timer.most_recent)
 -- @usage local t <close> = sk.sktime.TimeThis(timer)
 function sktime.TimeThis(fn, timer)
-  if timer == nil and fn ~= nil and not is_callable(fn) then
-    fn, timer = nil, fn
-    Timer._check(timer, "TimeThis", "fn")
-  elseif timer == nil then
+  if timer == nil and Timer._is(fn) then fn, timer = nil, fn end
+  if fn ~= nil then check_callable("TimeThis", "fn", fn) end
+  if timer == nil then
     timer = Timer()
   else
     Timer._check(timer, "TimeThis", "timer")
-    if fn ~= nil then check_callable("TimeThis", "fn", fn) end
   end
   if fn == nil then return enter(timer) end
   return finish_block(enter(timer), pcall(fn, timer))

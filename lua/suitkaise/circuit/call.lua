@@ -108,12 +108,10 @@ return function(class, parts)
   local function after_bad(self, pass, err)
     local only = self.only
     if only and not only(err) then return after_good(self, pass) end
-    local moment, seconds = now(), nil
-    if is_number(pass) then
-      seconds = self:apply_outcome(pass, false, moment, random())
-    else
-      seconds = self:apply_short(nil, moment, random())
-    end
+    local moment, draw = now(), random()
+    local seconds = is_number(pass)
+      and self:apply_outcome(pass, false, moment, draw)
+      or not is_number(pass) and self:apply_short(nil, moment, draw)
     after_trip(self, seconds, moment)
   end
 

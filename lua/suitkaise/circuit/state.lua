@@ -158,7 +158,7 @@ end
 
 state.computed = { broken = is_broken, retry_in = retry_in, state = name_of }
 
--- ---- for Share: what reads and writes what ----
+-- ---- for Share: what reads and writes what in the coordinator ----
 
 local CHANGING = {
   "_is_broken", "_whole_at", "_retry_at", "_probe", "times_shorted",
@@ -169,9 +169,7 @@ local FIXED = {
   "max_sleep_time", "jitter", "auto_reset", "recovery_time", "consecutive",
 }
 
---- The declaration, for a class whose methods in `callers` run where they are
--- called.
-function state.shared_meta(callers)
+local function make_shared_meta()
   local all = {}
   for _, name in ipairs(CHANGING) do all[#all + 1] = name end
   for _, name in ipairs(FIXED) do all[#all + 1] = name end
@@ -182,10 +180,6 @@ function state.shared_meta(callers)
   end
   meta.methods.reset_backoff = { reads = all, returns = false,
                                  writes = { "current_sleep_time" } }
-  for _, name in ipairs(callers) do
-    meta.methods[name] = { reads = {}, writes = {}, returns = true,
-                           runs_here = true }
-  end
   for name in pairs(state.computed) do
     meta.properties[name] = {
       reads = { "_is_broken", "_whole_at", "_retry_at", "_probe" },
@@ -193,5 +187,7 @@ function state.shared_meta(callers)
   end
   return meta
 end
+
+state.shared_meta = make_shared_meta()
 
 return state

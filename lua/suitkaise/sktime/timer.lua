@@ -95,6 +95,8 @@ local function is_timer(value)
   return ok and method ~= nil
 end
 
+Timer._is = is_timer
+
 --- Refuse what is no timer.
 function Timer._check(value, fname, argument)
   if not is_timer(value) then
@@ -303,9 +305,6 @@ function Timer:__tostring()
 end
 
 -- ---- for Share ----
--- Methods with `runs_here` run in the process that calls them, with the proxy
--- as `self`, and reach the coordinator by add_time or by reads. The others
--- touch plain fields only and run there.
 
 local STATE = {
   "_count", "_times", "_pauses", "_sum", "_carry", "_mean", "_squares",
@@ -313,29 +312,39 @@ local STATE = {
 }
 local READS = { "max_times", (table.unpack or unpack)(STATE) }
 
-local meta = {
+-- What runs in the coordinator.
+Timer._shared_meta = {
   methods = {
     add_time = { reads = READS, writes = STATE, returns = false },
     reset = { reads = {}, writes = STATE, returns = false },
     percentile = { reads = READS, writes = {}, returns = true },
     get_time = { reads = READS, writes = {}, returns = true },
     statistics = { reads = READS, writes = {}, returns = true },
-    report = { reads = READS, writes = {}, returns = true },
-    to_svg = { reads = READS, writes = {}, returns = true },
   },
   properties = {},
 }
+for name in pairs(computed) do
+  Timer._shared_meta.properties[name] = { reads = READS }
+end
+
+-- What runs where it is called, with the proxy as `self`: measuring, which
+-- reaches the coordinator by add_time, and what is long or for people, on a
+-- copy.
+Timer._shared_local = {}
 for _, name in ipairs { "start", "stop", "lap", "pause", "resume",
                         "discard" } do
-  meta.methods[name] = { reads = {}, writes = {}, returns = true,
-                         runs_here = true }
+  Timer._shared_local[name] = Timer[name]
 end
-for _, name in ipairs { "percentile", "get_time", "statistics", "report",
-                        "to_svg" } do
-  meta.methods[name].runs_here = true -- on a replica
+for _, name in ipairs { "percentile", "statistics", "report", "to_svg" } do
+  Timer._shared_local[name] = function(proxy, ...)
+    local timer = require "suitkaise.access".snapshot(proxy)
+    return timer[name](timer, ...)
+  end
 end
-for name in pairs(computed) do meta.properties[name] = { reads = READS } end
 
-Timer._shared_meta = meta
+function Timer._shared_local.reset(proxy)
+  open.forget(proxy)
+  require "suitkaise.access".call(proxy, "reset")
+end
 
 return setmetatable(Timer, { __call = new })
