@@ -423,6 +423,21 @@ describe("to_svg", function()
     parse_xml(timer_of { 1e-9 }:to_svg())
   end)
 
+  it("does with the smallest difference and the largest times", function()
+    for _, list in ipairs { { 0.1, 0.1 + 2 ^ -56 }, { 1, 1 + 2 ^ -52 },
+                            { 2 ^ -1074, 1 }, { 1, 2 ^ 1000 },
+                            { 0, 2 ^ -1074 }, { 2 ^ 900, 2 ^ 901 } } do
+      local timer = timer_of(list)
+      local picture = timer:to_svg()
+      parse_xml(picture)
+      assert.is_nil(picture:lower():find '="-?nan"')
+      assert.is_nil(picture:lower():find '="-?inf"')
+      for line in timer:report((printer())):gmatch "[^\n]+" do
+        assert.is_true(#line < 100)
+      end
+    end
+  end)
+
   it("takes any bytes for a title", function()
     local bytes = {}
     for i = 0, 255 do bytes[#bytes + 1] = string.char(i) end

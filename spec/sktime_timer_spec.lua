@@ -386,6 +386,25 @@ describe("Timer", function()
       assert.is_true(yawn())
     end)
 
+    it("is found by its name where it was not loaded", function()
+      local bytes = cerial.serialize {
+        timer = Timer(), yawn = sktime.Yawn(0, 1),
+        timed = sktime.timethis(math.abs, Timer()),
+        circuit = sk.Circuit(),
+      }
+      local hex = bytes:gsub(".", function(c)
+        return ("%02x"):format(c:byte())
+      end)
+      assert.equal("5\t1\ttrue\tclosed\n", helper.run([[
+        local cerial = require "suitkaise.cerial"
+        local bytes = ("]] .. hex .. [["):gsub("..", function(h)
+          return string.char(tonumber(h, 16))
+        end)
+        local all = cerial.deserialize(bytes, { trusted = true })
+        print(all.timed(-5), all.timed.timer.num_times, all.yawn(),
+              all.circuit.state)]]))
+    end)
+
     it("arrives from a worker of a Pool", function()
       local pool = sk.Pool{ workers = 1 }
       local timers = pool:map(function(n)

@@ -221,7 +221,8 @@ function Timed.__call(self, ...)
   return finish_call(self.timer, now(), self.fn(...))
 end
 
-registry.add("suitkaise.sktime:timethis_class", Timed)
+registry.add("suitkaise.sktime:Timed", Timed)
+sktime.Timed = Timed -- for those who look it up by its name
 
 --- Make a function that times each call of another. Calls that raise are not
 -- kept.

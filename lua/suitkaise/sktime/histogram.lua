@@ -17,22 +17,22 @@ return function(timer, n)
   local back = is_log and math.exp or identity
   if timer.num_times < n then n = math.max(timer.num_times, 1) end
   if low == high then n = 1 end
-  local first, width = scale(low), (scale(high) - scale(low)) / n
+  local first, range = scale(low), scale(high) - scale(low)
   local h = { edges = { [0] = low }, most = 0, low = low, high = high,
               is_log = is_log }
   for i = 1, n do
     h[i] = 0
-    h.edges[i] = i == n and high or back(first + i * width)
+    h.edges[i] = i == n and high or back(first + i / n * range)
   end
   for _, seconds in ipairs(timer.times) do
-    local at = n == 1 and 1 or math.floor((scale(seconds) - first) / width) + 1
-    at = math.min(math.max(at, 1), n)
+    local at = n > 1 and (scale(seconds) - first) / range * n or 0
+    at = math.min(math.max(math.floor(at) + 1, 1), n)
     h[at] = h[at] + 1
     h.most = math.max(h.most, h[at])
   end
   function h.to_scale(seconds)
     if n == 1 then return 0.5 end
-    return (scale(seconds) - first) / (width * n)
+    return (scale(seconds) - first) / range
   end
   return h
 end

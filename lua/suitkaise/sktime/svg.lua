@@ -82,9 +82,13 @@ end
 
 local function even_ticks(low, high, room)
   local step = round_step((high - low) / room)
+  if not (step > 0) then return { low, high } end -- too small to divide
+  local first = math.ceil(low / step - 1e-9)
   local ticks = {}
-  for i = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) do
-    ticks[#ticks + 1] = i * step
+  for i = 0, room do -- first + i may be too large to be exact
+    local tick = (first + i) * step
+    if tick > high + step * 1e-9 then break end
+    ticks[#ticks + 1] = tick
   end
   return ticks
 end

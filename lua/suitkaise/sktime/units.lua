@@ -2,6 +2,7 @@
 
 local UNITS = { { "s", 1 }, { "ms", 1e-3 }, { "µs", 1e-6 }, { "ns", 1e-9 } }
 local DIGITS = 3
+local LARGE = 1e9
 
 local units = {}
 
@@ -15,8 +16,9 @@ function units.pick(seconds)
   return "s", 1
 end
 
--- So many digits, without an exponent.
+-- So many digits, without an exponent unless it is very large.
 local function plain(n)
+  if n >= LARGE then return string.format("%." .. DIGITS .. "g", n) end
   if n >= 10 ^ (DIGITS - 1) or n == 0 then
     return string.format("%.0f", n)
   end
