@@ -208,6 +208,7 @@ describe("Circuit", function()
       assert.is_true(breaker.broken)
       assert.equal(1, breaker.retry_in)
       assert.is_true(is_refused(breaker))
+      assert.is_false(breaker:short())
       moment = moment + 1
       assert.is_false(breaker.broken)
       assert.equal("good", breaker:call(good))

@@ -57,20 +57,23 @@ describe("sktime", function()
       assert.equal("number", type(sktime.sleep(0)))
     end)
 
-    it("is not cut short by a signal", function()
-      -- SIGSTOP and SIGCONT end a system call that sleeps
-      local child = helper.fork(function()
-        local began = core.now()
-        sktime.sleep(0.3)
-        assert(core.now() - began >= 0.3)
+    if helper.lua == "luajit" then
+      it("is not cut short by a signal", function()
+        local SIGUSR1 = 10
+        local child = helper.fork(function()
+          local ffi = require "ffi"
+          ffi.cdef "void (*signal(int, void (*)(int)))(int); int abs(int);"
+          -- any function of C will do for a handler
+          ffi.C.signal(SIGUSR1, ffi.cast("void (*)(int)", ffi.C.abs))
+          local began = core.now()
+          sktime.sleep(0.3)
+          assert(core.now() - began >= 0.3)
+        end)
+        child:until_asleep()
+        child:kill(SIGUSR1)
+        assert.equal(0, (child:finish()))
       end)
-      child:until_asleep()
-      for _ = 1, 3 do
-        child:kill(19)
-        child:kill(18)
-      end
-      assert.equal(0, (child:finish()))
-    end)
+    end
 
     it("refuses what is no number of seconds", function()
       for _, bad in ipairs { -1, 0 / 0, math.huge, "1", {} } do

@@ -239,22 +239,35 @@ describe("statistics", function()
       assert.equal(2, timer.median)
     end)
 
+    -- As a Share does after a method that raised.
+    local function put_back_after(timer, change)
+      local saved = {}
+      for k, v in pairs(timer) do saved[k] = v end
+      saved._times = { unpack(timer._times) }
+      change()
+      local _ = { timer.median, timer.mean, timer.max }
+      for k, v in pairs(saved) do timer[k] = v end
+    end
+
     it("does not believe what it remembers when the state was put back",
        function()
-      -- as a Share does after a method that raised
-      for _, opts in ipairs { {}, { max_times = 2 } } do
-        local timer = Timer(opts)
-        timer:add_time(1)
-        timer:add_time(2)
-        timer:add_time(3)
-        local saved = {}
-        for k, v in pairs(timer) do saved[k] = v end
-        saved._times = { unpack(timer._times) }
-        timer:add_time(100)
-        local _ = { timer.median, timer.mean, timer.max }
-        for k, v in pairs(saved) do timer[k] = v end
-        timer:add_time(4)
-        check(timer, opts.max_times and { 3, 4 } or { 1, 2, 3, 4 })
+      for _, n in ipairs { 2, 3, 10 } do
+        local timer, list = Timer{ max_times = n }, {}
+        for i = 1, 40 do
+          put_back_after(timer, function()
+            timer:add_time(100 + i)
+            timer:add_time(7)
+          end)
+          for _, seconds in ipairs { i, 7 } do
+            list[#list + 1] = seconds
+            timer:add_time(seconds)
+          end
+          check(timer, last(list, n))
+          local sorted = last(list, n)
+          table.sort(sorted)
+          assert.equal(sorted[1], timer:percentile(0))
+          assert.equal(sorted[#sorted], timer:percentile(100))
+        end
       end
     end)
   end)

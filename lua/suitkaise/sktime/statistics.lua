@@ -221,14 +221,15 @@ local function sorted_times(timer)
   local known = sorted[timer]
   local last = statistics.get(timer, statistics.count(timer))
   if known and known.count == timer._count and known.last == last
-     and known.sum == timer._sum and known.squares == timer._squares then
+     and known.sum == timer._sum and known.squares == timer._squares
+     and known.before == timer._block_before then
     return known.list
   end
   local list = statistics.times(timer)
   table.sort(list)
   sorted[timer] = {
     count = timer._count, last = last, sum = timer._sum,
-    squares = timer._squares, list = list,
+    squares = timer._squares, before = timer._block_before, list = list,
   }
   return list
 end
