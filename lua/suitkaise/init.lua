@@ -34,6 +34,9 @@ local FIELDS = {
   insert = { "suitkaise.access", "insert" },
   remove = { "suitkaise.access", "remove" },
   snapshot = { "suitkaise.access", "snapshot" },
+  sktime = { "suitkaise.sktime" },
+  circuit = { "suitkaise.circuit" },
+  Circuit = { "suitkaise.circuit", "Circuit" },
 }
 
 local sk = { version = "0.1.0" }

@@ -54,6 +54,12 @@ SK_API const char *sk_strerror (int rc);
 /* Nanoseconds of the monotonic clock, which all processes share. */
 SK_API int64_t sk_now_ns (void);
 
+/* Nanoseconds since 1970 of the clock on the wall, which may be set back. */
+SK_API int64_t sk_time_ns (void);
+
+/* Sleep once, for that long at most: 0, or SKE_INTR when a signal ended it. */
+SK_API int sk_sleep_ns (int64_t ns);
+
 /* Processors that this process may use. */
 SK_API int sk_cpu_count (void);
 

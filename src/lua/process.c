@@ -145,6 +145,17 @@ static int core_now (lua_State *L) {
   return 1;
 }
 
+static int core_time (lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sk_time_ns() * 1e-9);
+  return 1;
+}
+
+/* sleep(seconds): once, that long at most; a signal ends it */
+static int core_sleep (lua_State *L) {
+  sk_sleep_ns(lsk_optseconds(L, 1, 0));
+  return 0;
+}
+
 static int core_orphaned (lua_State *L) {
   lua_pushboolean(L, sk_process_orphaned());
   return 1;
@@ -180,6 +191,8 @@ static const luaL_Reg functions[] = {
   { "cpu_count", core_cpu_count },
   { "generation", core_generation },
   { "now", core_now },
+  { "time", core_time },
+  { "sleep", core_sleep },
   { "orphaned", core_orphaned },
   { "signal_name", core_signal_name },
   { NULL, NULL }

@@ -500,6 +500,12 @@ int os_cpu_count (void) {
   return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+int64_t os_time_ns (void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * NS + t.tv_nsec;
+}
+
 int64_t os_now_ns (void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

@@ -115,6 +115,7 @@ int os_die_with_parent (pid_t parent, int by_main);
 int os_is_main_thread (void);
 int os_cpu_count (void);
 
-int64_t os_now_ns (void);
+int64_t os_now_ns (void);   /* monotonic */
+int64_t os_time_ns (void);  /* since 1970 */
 
 #endif
