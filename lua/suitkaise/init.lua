@@ -35,6 +35,8 @@ local FIELDS = {
   remove = { "suitkaise.access", "remove" },
   snapshot = { "suitkaise.access", "snapshot" },
   Skprocess = { "suitkaise.skprocess" },
+  processing = { "suitkaise.processing" },
+  interrupts = { "suitkaise.processing", "interrupts" },
 }
 
 local sk = { version = "0.1.0" }

@@ -360,6 +360,11 @@ void sk_lane_release (sk_lane *l) {
   sk_bell_ring(l->writer, SK_EAGER);
 }
 
+size_t sk_lane_unread (const sk_lane *l) {
+  uint64_t n = atomic_load(&l->words->published) - l->cursor;
+  return (size_t)(n < l->bytes ? n : l->bytes);
+}
+
 /* ---- claims ----
 ** One word, {end, taken}, that the reader counts up and the writer cuts down,
 ** both by compare-and-swap: an item is either begun or taken back, never both.

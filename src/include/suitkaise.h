@@ -211,6 +211,8 @@ SK_API int sk_lane_next (sk_lane *l, sk_message *m);
 SK_API void sk_lane_release (sk_lane *l);
 /* Reader: is there a message? */
 SK_API int sk_lane_ready (sk_lane *l);
+/* Reader: bytes published that it has not taken. */
+SK_API size_t sk_lane_unread (const sk_lane *l);
 /* Writer: wait until a message of `need` bytes fits: 0, SKE_TIMEOUT, SKE_INTR,
 ** SKE_INVAL when it never will, or SKE_CORRUPT. */
 SK_API int sk_lane_wait_room (sk_lane *l, size_t need, int64_t timeout_ns);

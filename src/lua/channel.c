@@ -229,6 +229,12 @@ static int channel_pending (lua_State *L) {
   return 1;
 }
 
+/* unread() -> bytes that wait for this side */
+static int channel_unread (lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sk_lane_unread(lsk_checkchannel(L, 1)->in));
+  return 1;
+}
+
 /* ---- syncs ---- */
 
 /* sync(value) -> true, or false when it is too large */
@@ -348,7 +354,7 @@ static lua_Number seconds (int64_t ns) {
 }
 
 /* state() -> run, section, seconds in it, lives spent, processes started,
-** seconds in sections, has it finished */
+** seconds in sections */
 static int channel_state (lua_State *L) {
   life *f = lsk_checkchannel(L, 1)->life;
   uint32_t section = atomic_load(&f->section);
@@ -359,8 +365,7 @@ static int channel_state (lua_State *L) {
   lua_pushinteger(L, (lua_Integer)atomic_load(&f->spent));
   lua_pushinteger(L, (lua_Integer)atomic_load(&f->starts));
   lua_pushnumber(L, seconds(atomic_load(&f->busy_ns)));
-  lua_pushboolean(L, atomic_load(&f->has_finished) != 0);
-  return 7;
+  return 6;
 }
 
 static int channel_run (lua_State *L) {
@@ -390,6 +395,12 @@ static int channel_set_spent (lua_State *L) {
 static int channel_finish (lua_State *L) {
   atomic_store(&lsk_checkchannel(L, 1)->life->has_finished, 1);
   return 0;
+}
+
+static int channel_has_finished (lua_State *L) {
+  life *f = lsk_checkchannel(L, 1)->life;
+  lua_pushboolean(L, atomic_load(&f->has_finished) != 0);
+  return 1;
 }
 
 /* set_end(seconds): the time that all of it may take, from now on */
@@ -431,6 +442,7 @@ static const luaL_Reg channel_methods[] = {
   { "send", channel_send },
   { "next", channel_next },
   { "pending", channel_pending },
+  { "unread", channel_unread },
   { "sync", channel_sync },
   { "synced", channel_synced },
   { "await", channel_await },
@@ -443,6 +455,7 @@ static const luaL_Reg channel_methods[] = {
   { "spent", channel_spent },
   { "set_spent", channel_set_spent },
   { "finish", channel_finish },
+  { "has_finished", channel_has_finished },
   { "set_end", channel_set_end },
   { "started", channel_started },
   { "ended", channel_ended },

@@ -63,8 +63,9 @@ end
 function failure.late(state, number, limit, run)
   local section = sections.names[number] or "run"
   local config = state.config
-  local is_end = limit == 0
-  if is_end then limit = config.time_limit or 0 end
+  local is_end = limit == 0 or not config.timeouts[section]
+  -- as it was written, not as it went through nanoseconds
+  limit = is_end and config.time_limit or config.timeouts[section] or limit
   return errors.new("ProcessTimeoutError", {
     message = is_end
       and ("%s: __%s__%s went on after the time limit of %g s"):format(

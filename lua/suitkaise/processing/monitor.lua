@@ -45,7 +45,7 @@ local function watch(state, process, ends)
   local code, signal = process:poll()
   process:close()
   if not goes_on then core.exit(TERMINATED) end
-  if select(7, channel:state()) then return nil end
+  if channel:has_finished() then return nil end
   if late then return late end
   local err = failure.died(state, "it", code, signal, channel:run())
   err.pid = pid

@@ -107,6 +107,18 @@ local function needs_monitor(config)
     or next(config.timeouts) ~= nil
 end
 
+local LEAST_SECONDS = 0.05 -- between two looks
+local MOST_SECONDS = 0.5
+
+local function shortest_limit(config)
+  local seconds = config.time_limit
+  for _, limit in pairs(config.timeouts) do
+    seconds = math.min(seconds or limit, limit)
+  end
+  return math.max(math.min(seconds or MOST_SECONDS, MOST_SECONDS),
+                  LEAST_SECONDS)
+end
+
 local function prepare(object, state)
   state.config = check_config(object, state)
   state.channel = state.channel
@@ -135,6 +147,7 @@ function owner.start(object, state)
   prepare(object, state)
   check_own(state)
   state.is_monitored = needs_monitor(state.config)
+  state.look_every = state.is_monitored and shortest_limit(state.config)
   state.channel:set_end(state.config.time_limit)
   state.outcome, state.error, state.is_killed = nil, nil, nil
   state.inbox, state.first, state.last = {}, 1, 0
@@ -287,12 +300,19 @@ local function kill_all(state)
   end
 end
 
--- Limits hold also when the monitor is stopped.
--- -> seconds until there may be something to do
+-- Limits hold, and ends are noticed, also when the monitor is stopped.
+-- -> seconds until there may be something to do: a section that has not begun
+-- is late after the shortest limit at the earliest
 local function enforce(state)
-  if not state.is_monitored then return nil end
+  if not state.look_every then return nil end
   local section, seconds = state.channel:overdue(OVERDUE_SECONDS)
-  if not section then return seconds end
+  if not section then
+    if state.channel:has_finished() and state.process:stopped() then
+      kill_all(state)
+      return 0
+    end
+    return math.min(seconds or state.look_every, state.look_every)
+  end
   state.late = failure.late(state, section, seconds, state.channel:run())
   kill_all(state)
   return 0
