@@ -313,6 +313,7 @@ local function enforce(state)
     end
     return math.min(seconds or state.look_every, state.look_every)
   end
+  if not state.process:stopped() then return LEAST_SECONDS end -- just slow
   state.late = failure.late(state, section, seconds, state.channel:run())
   kill_all(state)
   return 0
