@@ -33,6 +33,7 @@ lsk_channel *lsk_checkchannel (lua_State *L, int arg) {
 
 static void channel_free (lsk_channel *c) {
   lsk_buffer_free(&c->message);
+  lsk_buffer_free(&c->times);
   sk_lane_free(c->down);
   sk_lane_free(c->up);
   sk_board_free(c->board);
@@ -198,9 +199,24 @@ static int channel_send (lua_State *L) {
   return 2;
 }
 
+/* Push an array of section numbers and one of seconds, in turn. */
+static void push_times (lua_State *L, const void *data, size_t len) {
+  size_t n = len / sizeof(timing), i;
+  lua_createtable(L, (int)(2 * n), 0);
+  for (i = 0; i < n; i++) {
+    timing t;
+    memcpy(&t, (const uint8_t *)data + i * sizeof t, sizeof t);
+    lua_pushinteger(L, (lua_Integer)t.section);
+    lua_rawseti(L, -2, (int)(2 * i + 1));
+    lua_pushnumber(L, (lua_Number)t.seconds);
+    lua_rawseti(L, -2, (int)(2 * i + 2));
+  }
+}
+
 static int decode_value (lua_State *L) {
   const sk_message *m = lua_touserdata(L, 1);
-  lsk_cerial_decode(L, m->data, m->len);
+  if (m->kind == TIMES) push_times(L, m->data, m->len);
+  else lsk_cerial_decode(L, m->data, m->len);
   return 1;
 }
 
@@ -221,6 +237,46 @@ static int channel_next (lua_State *L) {
   lua_pushboolean(L, !failed);
   lua_insert(L, -2);
   return 3;
+}
+
+/* ---- times ---- */
+
+#define MAX_TIMES_BYTES ((size_t)16 << 20)
+
+void lsk_channel_record (lsk_channel *c, uint32_t section, int64_t ns) {
+  timing t = { section, 0, (double)ns * 1e-9 };
+  if (c->times.len >= MAX_TIMES_BYTES) c->times.len = c->sent = c->shown = 0;
+  if (lsk_buffer_need(&c->times, sizeof t)) return;
+  memcpy(c->times.data + c->times.len, &t, sizeof t);
+  c->times.len += sizeof t;
+}
+
+/* record_run(begun): a whole run, since a time of core.now */
+static int channel_record_run (lua_State *L) {
+  lsk_channel *c = lsk_checkchannel(L, 1);
+  int64_t begun = (int64_t)(luaL_checknumber(L, 2) * 1e9);
+  lsk_channel_record(c, 0, sk_now_ns() - begun);
+  return 0;
+}
+
+/* send_times(): what the owner has not been told */
+static int channel_send_times (lua_State *L) {
+  lsk_channel *c = check_own(L);
+  size_t n = c->times.len - c->sent, room;
+  void *mem = n && !c->encoding ? sk_lane_reserve(c->out, n, &room) : NULL;
+  if (!mem) return 0;
+  memcpy(mem, c->times.data + c->sent, n);
+  sk_lane_publish(c->out, TIMES, n);
+  c->sent = c->times.len;
+  return 0;
+}
+
+/* take_times() -> what the child itself has not seen */
+static int channel_take_times (lua_State *L) {
+  lsk_channel *c = lsk_checkchannel(L, 1);
+  push_times(L, c->times.data + c->shown, c->times.len - c->shown);
+  c->shown = c->times.len;
+  return 1;
 }
 
 /* pending() -> bytes sent that the other side has not read */
@@ -261,6 +317,7 @@ static int channel_synced (lua_State *L) {
   lsk_check(L, sk_board_read(c->board, &number, &data, &len), "sync");
   m.data = data;
   m.len = (uint32_t)len;
+  m.kind = TELL;
   lua_pushcfunction(L, decode_value);
   lua_pushlightuserdata(L, &m);
   rc = lua_pcall(L, 1, 1, 0);
@@ -443,6 +500,9 @@ static const luaL_Reg channel_methods[] = {
   { "next", channel_next },
   { "pending", channel_pending },
   { "unread", channel_unread },
+  { "record_run", channel_record_run },
+  { "send_times", channel_send_times },
+  { "take_times", channel_take_times },
   { "sync", channel_sync },
   { "synced", channel_synced },
   { "await", channel_await },

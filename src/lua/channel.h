@@ -42,7 +42,19 @@ typedef struct lsk_channel {
   lsk_buffer message;    /* being encoded */
   int encoding;
   int64_t spin_ns;       /* how long to look before sleeping */
+  lsk_buffer times;      /* in a child: every section's, as timing records */
+  size_t sent;           /* bytes of it that the owner was told */
+  size_t shown;          /* bytes of it that the child itself has seen */
 } lsk_channel;
+
+/* How long a section took, or a whole run (section 0). */
+typedef struct timing {
+  uint32_t section, none;
+  double seconds;
+} timing;
+
+/* Keep one; not worth an error. */
+void lsk_channel_record (lsk_channel *c, uint32_t section, int64_t ns);
 
 lsk_channel *lsk_checkchannel (lua_State *L, int arg);
 

@@ -133,8 +133,8 @@ static int describe (lua_State *L) {
 }
 
 /* section(number, limit, is_bounded, fn, self, describe) -> did fn(self) go
-** well, what it returned or describe(error) did, seconds, did it take longer
-** than the limit */
+** well, what it returned or describe(error) did, did it take longer than the
+** limit */
 static int channel_section (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, ARG_CHANNEL);
   int64_t begun = sk_now_ns(), took;
@@ -149,11 +149,11 @@ static int channel_section (lua_State *L) {
   /* one that the hook forked and let return from it has no say */
   if (sk_generation() != c->child_generation) sk_process_exit(0);
   took = end(L, c->life, begun);
+  lsk_channel_record(c, (uint32_t)lua_tointeger(L, ARG_SECTION), took);
   lua_pushboolean(L, !failed);
   lua_insert(L, -2);
-  lua_pushnumber(L, (lua_Number)took * 1e-9);
   lua_pushboolean(L, running.has_fired);
-  return 4;
+  return 3;
 }
 
 /* on_late(fn): fn(section, limit) makes the error of a limit; limit 0: the

@@ -91,37 +91,20 @@ local function begin(object, state)
   local self = setmetatable({
     object = object, state = state, channel = channel, config = config,
     hooks = sections.hooks(object), limits = config.timeouts,
-    fresh = {}, flushed = 0,
+    flushed = core.now(),
   }, Life)
-  channel:on_late(function(number, limit)
-    return failure.late(state, number, limit, channel:run())
-  end)
-  state.life = self
+  if config.time_limit or next(config.timeouts) then
+    channel:on_late(function(number, limit)
+      return failure.late(state, number, limit, channel:run())
+    end)
+  end
   return self
 end
 
 -- ---- times ----
 
-function Life:record(name, seconds)
-  local list = self.fresh[name]
-  if not list then
-    list = {}
-    self.fresh[name] = list
-  end
-  list[#list + 1] = seconds
-end
-
--- Tell the owner the times; they are not worth an error.
-function Life:flush()
-  local fresh = self.fresh
-  if next(fresh) == nil then return end
-  self.fresh = {}
-  pcall(self.channel.send, self.channel, "times", fresh)
-  timers.add(self.state, fresh)
-end
-
 function child.timers(state)
-  state.life:flush()
+  timers.add(state, state.channel:take_times())
   return timers.of(state)
 end
 
@@ -132,11 +115,10 @@ function Life:section(name)
   local hook = self.hooks[name]
   if not hook then return true end
   local channel = self.channel
-  local ok, value, seconds, is_late =
+  local ok, value, is_late =
     channel:section(sections.number[name], self.limits[name],
                     sections.is_of_run[name], hook, self.object,
                     failure.describe)
-  self:record(name, seconds)
   if ok and not is_late then return true, value end
   local err
   if is_late then
@@ -160,11 +142,10 @@ function Life:run_once()
       if not ok then return "failed", err end
     end
   end
-  local now = core.now()
-  self:record("full_run", now - begun)
-  if now - self.flushed > FLUSH_SECONDS then
-    self.flushed = now
-    self:flush()
+  self.channel:record_run(begun)
+  if begun - self.flushed > FLUSH_SECONDS then
+    self.flushed = begun
+    self.channel:send_times()
   end
   return "done"
 end
@@ -174,7 +155,7 @@ end
 -- -> true, or false and the error
 function Life:sync(section)
   local channel = self.channel
-  self:flush()
+  self.channel:send_times()
   local ok, sent = fields.send(self.object, channel:run(), function(synced)
     return channel:sync(synced)
   end)
@@ -225,7 +206,7 @@ end
 -- ---- the end ----
 
 function Life:say_error(err, has_result, result)
-  self:flush()
+  self.channel:send_times()
   if not failure.send(self.channel, {
     error = err, has_result = has_result, result = result,
   }) then
@@ -257,7 +238,7 @@ function Life:finish()
     ok, err = self:sync "result"
     if not ok then return err end
   end
-  self:flush()
+  self.channel:send_times()
   local sent
   ok, sent = pcall(self.channel.send, self.channel, "result", result)
   if ok and not sent then

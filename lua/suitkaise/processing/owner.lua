@@ -90,7 +90,40 @@ local function check_seconds(state, name, seconds)
   end
 end
 
+-- Is it what was checked the last time? Then there is no more to check.
+local function is_known(config, seen)
+  if not seen or type(config) ~= "table" or type(config.timeouts) ~= "table"
+  then
+    return false
+  end
+  for name in next, CONFIG do
+    if name ~= "timeouts" and config[name] ~= seen[name] then return false end
+  end
+  for name in next, TIMEOUTS do
+    if config.timeouts[name] ~= seen.timeouts[name] then return false end
+  end
+  for name in next, config do
+    if CONFIG[name] == nil then return false end
+  end
+  for name in next, config.timeouts do
+    if TIMEOUTS[name] == nil then return false end
+  end
+  return true
+end
+
+local function copy_of(config)
+  local copy = { timeouts = {} }
+  for name, value in next, config do
+    if name ~= "timeouts" then copy[name] = value end
+  end
+  for name, value in next, config.timeouts or {} do
+    copy.timeouts[name] = value
+  end
+  return copy
+end
+
 local function check_config(object, state)
+  if is_known(object.config, state.seen_config) then return state.config end
   local config = options.check(state.name .. ".config", object.config, CONFIG,
                                "caller")
   config.timeouts = options.check(state.name .. ".config.timeouts",
@@ -99,6 +132,7 @@ local function check_config(object, state)
   for name, seconds in pairs(config.timeouts) do
     check_seconds(state, "config.timeouts." .. name, seconds)
   end
+  state.seen_config = copy_of(object.config)
   return config
 end
 

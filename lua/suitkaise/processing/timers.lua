@@ -7,23 +7,17 @@ local timers = {}
 
 local MAX_TIMES = 100000 -- that a Timer keeps of each section
 
--- Everything that is measured.
-local NAMES = { "full_run" }
-for _, name in ipairs(sections.names) do NAMES[#NAMES + 1] = name end
+-- Everything that is measured, by its number.
+local NAMES = { [0] = "full_run" }
+for i, name in ipairs(sections.names) do NAMES[i] = name end
 
---- Add the times of a batch (section -> array) to those of a state.
+--- Add a batch of times: section's number, seconds, and so on.
 function timers.add(state, batch)
-  local known = state.times
-  if not known then
-    known = {}
-    state.times = known
-  end
-  for name, list in pairs(batch) do
-    local all = known[name] or {}
-    for i = 1, #list do all[#all + 1] = list[i] end
-    known[name] = all
-    if #all > MAX_TIMES then timers.of(state) end
-  end
+  local batches = state.times or { n = 0 }
+  state.times = batches
+  batches[#batches + 1] = batch
+  batches.n = batches.n + #batch / 2
+  if batches.n > MAX_TIMES then timers.of(state) end
 end
 
 --- The Timers of a state, with all that was added.
@@ -32,13 +26,16 @@ function timers.of(state)
   local shown = state.timers
   if not shown then
     shown = {}
-    for _, name in ipairs(NAMES) do
-      shown[name] = Timer{ max_times = MAX_TIMES }
+    for i = 0, #NAMES do
+      shown[NAMES[i]] = Timer{ max_times = MAX_TIMES }
     end
     state.timers = shown
   end
-  for name, list in pairs(state.times or {}) do
-    for i = 1, #list do shown[name]:add_time(list[i]) end
+  for _, batch in ipairs(state.times or {}) do
+    for i = 1, #batch, 2 do
+      local name = NAMES[batch[i]]
+      if name then shown[name]:add_time(batch[i + 1]) end
+    end
   end
   state.times = nil
   return shown
