@@ -11,8 +11,9 @@
 
 #define CHANNEL "suitkaise.channel"
 
-#define MOST_SPIN_NS 50000
-#define LEAST_SPIN_NS 1000
+#define SPIN_NS 50000
+#define MOST_CREDIT 4
+#define REST 64
 #define SLICE_NS 500000000  /* how often a waiting child looks for its parent */
 
 enum kind { TELL = 1, RESULT, ERROR, TIMES };
@@ -81,7 +82,7 @@ static int core_channel (lua_State *L) {
   luaL_getmetatable(L, CHANNEL);
   lua_setmetatable(L, -2);
   c->generation = sk_generation();
-  c->spin_ns = MOST_SPIN_NS;
+  c->may_spin = sk_cpu_count() > 1;
   rc = channel_open(L, c, ring_bytes(max_queued));
   if (!rc) return 1;
   channel_free(c);
@@ -330,13 +331,38 @@ static int channel_synced (lua_State *L) {
 
 /* ---- waiting ---- */
 
-static void adapt_spin (lsk_channel *c, int paid) {
-  if (paid) c->spin_ns = MOST_SPIN_NS;
-  else if (c->spin_ns > LEAST_SPIN_NS) c->spin_ns /= 2;
+/* How long to look for a message before sleeping. Spinning saves two wake-ups
+** where both sides have a processor; where others want it, it holds up the
+** very process that it waits for. So it is tried, and tried again later. */
+static int64_t spin_time (lsk_channel *c) {
+  if (!c->may_spin) return 0;
+  if (c->rest > 0) {
+    c->rest--;
+    return 0;
+  }
+  return SPIN_NS;
 }
 
-static int64_t spin_time (const lsk_channel *c) {
-  return sk_cpu_count() > 1 ? c->spin_ns : 0;
+static void note_spin (lsk_channel *c, int64_t spin, int paid) {
+  if (!spin) return;
+  if (paid) {
+    if (c->credit < MOST_CREDIT) c->credit++;
+  } else if (--c->credit < 0) {
+    c->credit = 0;
+    c->rest = REST;
+  }
+}
+
+/* Look for a message without a system call; -> is there one? */
+static int look (lsk_channel *c, sk_bell *b, int64_t most) {
+  sk_wait w = { b, (sk_lane *const *)&c->in, 1, NULL, 0 };
+  int64_t spin = spin_time(c);
+  int found;
+  if (spin > most) spin = most;
+  found = spin > 0 && !sk_wait_any(&w, SK_EAGER, spin, spin) &&
+          sk_lane_ready(c->in);
+  note_spin(c, spin, found);
+  return found;
 }
 
 /* await(timeout) in the child: sleep until there is a message, the process is
@@ -346,12 +372,10 @@ static int channel_await (lua_State *L) {
   int64_t left = lsk_optseconds(L, 2, INT64_MAX), begun = sk_now_ns();
   int64_t until = left > INT64_MAX - begun ? INT64_MAX : begun + left;
   sk_wait w = { c->child, (sk_lane *const *)&c->in, 1, NULL, 0 };
-  int64_t spin = spin_time(c);
+  if (sk_lane_ready(c->in) || look(c, c->child, left)) return 0;
   while (!sk_lane_ready(c->in) && !atomic_load(&c->life->stop) && left > 0) {
     int64_t slice = left < SLICE_NS ? left : SLICE_NS;
-    int rc = sk_wait_any(&w, SK_EAGER, spin, slice);
-    if (spin) adapt_spin(c, rc == 0 && sk_now_ns() - begun < spin);
-    spin = 0;
+    int rc = sk_wait_any(&w, SK_EAGER, 0, slice);
     if (rc == SKE_INTR) break;  /* a hook may want to run */
     if (rc && sk_process_orphaned()) sk_process_exit(0);
     left = until - sk_now_ns();
@@ -366,28 +390,16 @@ static int channel_wait (lua_State *L) {
   lsk_channel *c = check_own(L);
   sk_process *p = lsk_checkprocess(L, 2);
   int64_t timeout = lsk_optseconds(L, 3, INT64_MAX);
-  int eager = lua_toboolean(L, 4), watched = 0, interrupts = 0, rc;
-  int64_t spin = eager ? spin_time(c) : 0;
-  sk_wait w;
+  int eager = lua_toboolean(L, 4), watched = 0, interrupts = 0, rc = 0;
+  sk_wait w = { NULL, (sk_lane *const *)&c->in, (size_t)eager,
+                (sk_process *const *)&p, 1 };
   lsk_check(L, lsk_hub_bell(L, &w.bell), "wait");
-  w.lanes = (sk_lane *const *)&c->in;
-  w.n_lanes = (size_t)eager;
-  w.procs = (sk_process *const *)&p;
-  w.n_procs = 1;
-  if (spin) {
-    sk_wait look = { w.bell, w.lanes, 1, NULL, 0 };
-    if (timeout < spin) spin = timeout;
-    rc = sk_wait_any(&look, SK_EAGER, spin, spin);
-    adapt_spin(c, rc == 0);
-    if (rc == 0) timeout = 0;
-    else timeout -= spin;
-  }
-  if (timeout > 0) {
+  if (!(eager && look(c, w.bell, timeout))) {
     if (lua_toboolean(L, 5)) watched = sk_interrupts_begin(w.bell);
     rc = sk_wait_any(&w, eager ? SK_EAGER : SK_LAZY, 0, timeout);
     if (watched) interrupts = sk_interrupts_end();
-    if (rc != SKE_TIMEOUT && rc != SKE_INTR) lsk_check(L, rc, "wait");
   }
+  if (rc != SKE_TIMEOUT && rc != SKE_INTR) lsk_check(L, rc, "wait");
   lua_pushinteger(L, interrupts);
   return 1;
 }

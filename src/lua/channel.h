@@ -41,7 +41,9 @@ typedef struct lsk_channel {
   uint64_t child_generation; /* in a child: its own */
   lsk_buffer message;    /* being encoded */
   int encoding;
-  int64_t spin_ns;       /* how long to look before sleeping */
+  int may_spin;          /* there are processors for both sides */
+  int credit;            /* spins that paid lately, less those that did not */
+  int rest;              /* waits to come that do not spin */
   lsk_buffer times;      /* in a child: every section's, as timing records */
   size_t sent;           /* bytes of it that the owner was told */
   size_t shown;          /* bytes of it that the child itself has seen */
