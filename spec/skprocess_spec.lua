@@ -499,6 +499,86 @@ describe("Skprocess", function()
     end)
   end)
 
+  describe("timeout", function()
+    it("raises when the verb takes longer, and lets the process go on",
+    function()
+      local p = echo()
+      for _, verb in ipairs{ "run", "wait", "result", "listen" } do
+        local view = p:timeout(0.01)
+        local ok, err = pcall(view[verb], view)
+        assert.is_false(ok)
+        assert.is_true(sk.is(err, "ResultTimeoutError"))
+        assert.equal(0.01, err.timeout)
+        assert.is_true(p.is_alive)
+      end
+      p:tell "x"
+      assert.equal("x", p:timeout(20):listen())
+      p:stop()
+      assert.is_true(p:timeout(20):wait())
+      assert.is_nil(p:timeout(20):result())
+    end)
+
+    it("is checked", function()
+      assert.has_error(function() echo():timeout(-1) end)
+      assert.has_error(function() echo():timeout "x" end)
+    end)
+  end)
+
+  describe("background", function()
+    local function adder()
+      return process({
+        __run__ = function(self) self.n = self:listen(20) end,
+        __result__ = function(self) return self.n + 1 end,
+      }, { runs = 1 })
+    end
+
+    it("gives a future of the result at once", function()
+      local p = adder()
+      local future = p:background():run()
+      assert.is_false(future:done())
+      local seen
+      future:on_done(function(f) seen = f:result() end)
+      p:tell(41)
+      assert.equal(42, future:result(20))
+      assert.equal(42, seen)
+    end)
+
+    it("works with timeout, in any order", function()
+      for _, view in ipairs{
+        function(p) return p:timeout(0.01):background() end,
+        function(p) return p:background():timeout(0.01) end,
+      } do
+        local p = adder()
+        local future = view(p):run()
+        local ok, err = pcall(future.result, future)
+        assert.is_false(ok)
+        assert.is_true(sk.is(err, "ResultTimeoutError"))
+        p:kill()
+      end
+    end)
+
+    it("gives a future of the end, of a message, of an error", function()
+      local p = adder()
+      p:start()
+      local at_end, heard = p:background():wait(), p:background():listen()
+      p:tell "no number"
+      assert.is_true(at_end:result(20))
+      assert.same({ nil, "closed" }, { heard:result(20) })
+      local failed = p:background():result()
+      local ok, err = pcall(failed.result, failed)
+      assert.is_false(ok)
+      assert.is_true(sk.is(err, "ResultError"))
+    end)
+
+    it("kills the process when its future is cancelled", function()
+      local p = adder()
+      local future = p:background():run()
+      assert.is_true(future:cancel())
+      assert.is_false(p.is_alive)
+      assert.has_error(function() future:result() end)
+    end)
+  end)
+
   it("ends its process when nobody holds the object", function()
     local p = process{ __run__ = function(self) self:listen() end }
     p:start()

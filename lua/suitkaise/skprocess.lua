@@ -14,6 +14,8 @@ local class = require "suitkaise.class"
 local errors = require "suitkaise.errors"
 local fields = require "suitkaise.processing.fields"
 local owner = require "suitkaise.processing.owner"
+local View = require "suitkaise.processing.view"
+local views = require "suitkaise.views"
 
 local Skprocess = class "Skprocess"
 
@@ -40,7 +42,7 @@ end
 
 local function check_timeout(state, name, timeout)
   if timeout == nil then return end
-  if type(timeout) ~= "number" or not (timeout >= 0) then
+  if not views.is_seconds(timeout) then
     errors.argument(state.name .. ":" .. name, "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
@@ -162,6 +164,32 @@ function Skprocess:listen(timeout)
   local state = states[self] or state_of(self, "listen")
   check_timeout(state, "listen", timeout)
   return state.api.listen(state, timeout)
+end
+
+-- ---- modifiers ----
+
+View.state_of = state_of
+
+--- Limit how long the verb behind it waits: `run`, `wait`, `result`, `listen`.
+-- The process goes on.
+-- @tparam number seconds
+-- @treturn Skprocess a view of the same object
+-- @raise by the verbs: ResultTimeoutError (`timeout`)
+-- @usage p:timeout(5):run()
+function Skprocess:timeout(seconds)
+  if not views.is_seconds(seconds) then
+    errors.argument("Skprocess:timeout", "seconds", seconds,
+                    "a number of seconds of at least 0", "caller")
+  end
+  return View.of(self, "timeout", seconds)
+end
+
+--- Have the verb behind it return a Future at once: `run`, `wait`, `result`,
+-- `listen`. To cancel the one of `run` or `result` kills the process.
+-- @treturn Skprocess a view of the same object
+-- @usage local future = p:background():run()
+function Skprocess:background()
+  return View.of(self, "background", true)
 end
 
 -- ---- as a value ----

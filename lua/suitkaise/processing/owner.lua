@@ -392,6 +392,14 @@ local function check_started(state, name)
   if state.channel then check_own(state) end
 end
 
+owner.check_started = check_started
+owner.poll = poll
+
+--- Sleep once, at most until the deadline.
+function owner.doze(state, deadline, for_messages)
+  if not poll(state) then sleep(state, deadline, for_messages) end
+end
+
 function owner.wait(state, timeout)
   check_started(state, "wait")
   local is_over_now = owner.await(state, timeout and core.now() + timeout)
