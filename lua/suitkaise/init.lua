@@ -37,6 +37,9 @@ local FIELDS = {
   sktime = { "suitkaise.sktime" },
   circuit = { "suitkaise.circuit" },
   Circuit = { "suitkaise.circuit", "Circuit" },
+  Skprocess = { "suitkaise.skprocess" },
+  processing = { "suitkaise.processing" },
+  interrupts = { "suitkaise.processing", "interrupts" },
 }
 
 local sk = { version = "0.1.0" }

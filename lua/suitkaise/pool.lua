@@ -14,6 +14,7 @@ local Crew = require "suitkaise.pool.crew"
 local engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local options = require "suitkaise.options"
+local registry = require "suitkaise.processing.registry"
 
 local Pool = { __name = "Pool" }
 Pool.__index = Pool
@@ -66,6 +67,7 @@ local function new(_, opts)
     is_unsettled = false, -- see engine
   }, Pool)
   self.crew = Crew.start(workers)
+  registry.pools()[self] = true
   return self
 end
 

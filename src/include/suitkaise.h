@@ -184,7 +184,14 @@ typedef struct sk_message {
 ** Create it before the fork that separates the two. */
 SK_API int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
                            sk_bell *writer, sk_lane **out);
+/* A wide one: `bytes` are addresses; pages exist only for what waits to be
+** read, so that the writer need not wait. Where the system has not as many
+** addresses the ring is smaller, see sk_lane_limit. */
+SK_API int sk_lane_create_wide (sk_segment *s, size_t bytes, sk_bell *reader,
+                                sk_bell *writer, sk_lane **out);
 SK_API void sk_lane_free (sk_lane *l);
+/* Become the writer or the reader after one that is dead. */
+SK_API void sk_lane_adopt (sk_lane *l);
 /* Empty it for a new pair of users. Only when neither end is in use. */
 SK_API void sk_lane_reset (sk_lane *l);
 /* Largest message that can ever be written at once. */
@@ -210,9 +217,32 @@ SK_API int sk_lane_next (sk_lane *l, sk_message *m);
 SK_API void sk_lane_release (sk_lane *l);
 /* Reader: is there a message? */
 SK_API int sk_lane_ready (sk_lane *l);
+/* Reader: bytes published that it has not taken. */
+SK_API size_t sk_lane_unread (const sk_lane *l);
 /* Writer: wait until a message of `need` bytes fits: 0, SKE_TIMEOUT, SKE_INTR,
 ** SKE_INVAL when it never will, or SKE_CORRUPT. */
 SK_API int sk_lane_wait_room (sk_lane *l, size_t need, int64_t timeout_ns);
+
+/* ---- board: the last value that a process has posted, whole ----
+** One writer at a time; one that is killed while it posts leaves the value
+** before. Pages exist for values of the size that is posted.
+*/
+
+typedef struct sk_board sk_board;
+
+/* For values of up to `bytes`, see sk_lane_create_wide. */
+SK_API int sk_board_create (sk_segment *s, size_t bytes, sk_board **out);
+SK_API void sk_board_free (sk_board *b);
+/* Empty it. Only when nobody else uses it. */
+SK_API void sk_board_reset (sk_board *b);
+/* Writer: 0, SKE_FULL or SKE_NOMEM, and then the value before stays. */
+SK_API int sk_board_post (sk_board *b, const void *data, size_t len);
+/* How many values were posted. */
+SK_API uint64_t sk_board_number (const sk_board *b);
+/* Reader: a copy of the last value, to be freed, and its number; SKE_ABSENT
+** when there is none. */
+SK_API int sk_board_read (const sk_board *b, uint64_t *number, void **data,
+                          size_t *len);
 
 /* ---- claims: a message that holds numbered items, taken one by one ----
 ** The first 8 bytes of the message are its claim word. The reader takes the
@@ -256,9 +286,26 @@ SK_API int sk_process_poll (sk_process *p, sk_exit *st);
 /* 1 when it is stopped (SIGSTOP, a debugger). */
 SK_API int sk_process_stopped (const sk_process *p);
 SK_API int sk_process_kill (sk_process *p, int signal);
+/* Sleep until it has ended: 0, SKE_TIMEOUT, SKE_INTR, or SKE_SYS. */
+SK_API int sk_process_wait (const sk_process *p, int64_t timeout_ns);
+/* Kill it and wait for its end: it is still to be polled. */
+SK_API void sk_process_end (sk_process *p);
 /* Forget it. A child that still runs is killed and reaped first, if it is
 ** the caller's. NULL is fine. */
 SK_API void sk_process_free (sk_process *p);
+
+/* A monitor is a child that has one child itself, and takes it with it when it
+** is ended. The owner says so of its child. */
+SK_API void sk_process_set_monitor (sk_process *p);
+/* In the monitor, once. */
+SK_API int sk_monitor_begin (void);
+/* In the monitor: this is its child now (NULL: none, before it is reaped). 0:
+** the monitor is to end, and the child was killed. */
+SK_API int sk_monitor_follow (const sk_process *p);
+
+/* 1 when there is no such process any more: a child of a child that has been
+** killed, which may have become the caller's to reap. */
+SK_API int sk_process_gone (pid_t pid);
 
 /* In a child of sk_process_fork: 1 when its parent is gone. */
 SK_API int sk_process_orphaned (void);
@@ -278,6 +325,21 @@ typedef struct sk_wait {
 ** one. Spins for spin_ns before it sleeps. Never longer than timeout_ns. */
 SK_API int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
                         int64_t timeout_ns);
+
+/* ---- interruptions ---- */
+
+/* Have `handler` called, in a signal, when sk_now_ns gets to at_ns; 0: not
+** any more. One per process, for children of sk_process_fork: it interrupts
+** blocking calls. The handler may set it again. */
+SK_API int sk_alarm_set (int64_t at_ns, void (*handler) (int));
+
+/* While a wait lasts, Ctrl-C (SIGINT) rings `b`, which has a descriptor, and
+** is counted. A handler that was there is called too, unless it is a
+** standalone interpreter's, and is back after the end. 0: SIGINT is ignored,
+** nothing was begun. */
+SK_API int sk_interrupts_begin (sk_bell *b);
+/* -> how often since the last time that this was above 0. */
+SK_API int sk_interrupts_end (void);
 
 /* ---- share: a tree of tables that all processes read and change ----
 ** Writes go through lanes to one coordinator, which applies them one after

@@ -99,6 +99,17 @@ static int process_kill (lua_State *L) {
   return 0;
 }
 
+static int process_set_monitor (lua_State *L) {
+  sk_process_set_monitor(lsk_checkprocess(L, 1));
+  return 0;
+}
+
+/* kill it and wait for its end, which poll tells */
+static int process_end (lua_State *L) {
+  sk_process_end(lsk_checkprocess(L, 1));
+  return 0;
+}
+
 static int process_stopped (lua_State *L) {
   lua_pushboolean(L, sk_process_stopped(lsk_checkprocess(L, 1)));
   return 1;
@@ -116,6 +127,8 @@ static const luaL_Reg process_methods[] = {
   { "poll", process_poll },
   { "kill", process_kill },
   { "stopped", process_stopped },
+  { "set_monitor", process_set_monitor },
+  { "finish", process_end },
   { "close", process_close },
   { "__gc", process_close },
   { NULL, NULL }
@@ -161,6 +174,32 @@ static int core_orphaned (lua_State *L) {
   return 1;
 }
 
+/* wait_end(process): sleep until it has ended */
+static int core_wait_end (lua_State *L) {
+  const sk_process *p = lsk_checkprocess(L, 1);
+  while (sk_process_wait(p, INT64_MAX) == SKE_INTR) {}
+  return 0;
+}
+
+/* monitor_begin(), monitor_follow(process | nil) -> shall it go on? */
+static int core_monitor_begin (lua_State *L) {
+  lsk_check(L, sk_monitor_begin(), "monitor");
+  return 0;
+}
+
+static int core_monitor_follow (lua_State *L) {
+  const sk_process *p =
+    lua_isnoneornil(L, 1) ? NULL : lsk_checkprocess(L, 1);
+  lua_pushboolean(L, sk_monitor_follow(p));
+  return 1;
+}
+
+/* gone(pid) -> is there no such process any more? See sk_process_gone. */
+static int core_gone (lua_State *L) {
+  lua_pushboolean(L, sk_process_gone((pid_t)lsk_checkint(L, 1, 1, INT32_MAX)));
+  return 1;
+}
+
 static const struct { int number; const char *name; } signals[] = {
   { SIGABRT, "SIGABRT" }, { SIGALRM, "SIGALRM" }, { SIGBUS, "SIGBUS" },
   { SIGFPE, "SIGFPE" }, { SIGHUP, "SIGHUP" }, { SIGILL, "SIGILL" },
@@ -194,6 +233,10 @@ static const luaL_Reg functions[] = {
   { "time", core_time },
   { "sleep", core_sleep },
   { "orphaned", core_orphaned },
+  { "monitor_begin", core_monitor_begin },
+  { "monitor_follow", core_monitor_follow },
+  { "gone", core_gone },
+  { "wait_end", core_wait_end },
   { "signal_name", core_signal_name },
   { NULL, NULL }
 };

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #endif
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -83,21 +85,57 @@ static void forget_file_size_signal (const sigset_t *blocked) {
   sigtimedwait(&set, NULL, &now);
 }
 
-int os_memory_grow (int fd, uint64_t from, uint64_t to) {
+/* `from` is below 0 when no page is to be made real. */
+static int change_size (int fd, off_t from, off_t to) {
   sigset_t every, before;
   int rc, err;
   /* a timer's signals could interrupt a long growth again and again */
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
-  /* fallocate, not ftruncate: a full system says so here and not with
-  ** SIGBUS at the first store */
-  rc = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
+  rc = from < 0 ? ftruncate(fd, to) : fallocate(fd, 0, from, to - from);
   err = errno;
   if (rc && err == EFBIG) forget_file_size_signal(&before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (!rc) return 0;
   errno = err;
   return err == ENOSPC || err == ENOMEM ? SKE_NOMEM : SKE_SYS;
+}
+
+int os_memory_grow (int fd, uint64_t from, uint64_t to) {
+  /* fallocate, not ftruncate: a full system says so here and not with
+  ** SIGBUS at the first store */
+  return change_size(fd, (off_t)from, (off_t)to);
+}
+
+int os_memory_stretch (int fd, uint64_t to) {
+  return change_size(fd, -1, (off_t)to);
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* The whole pages that [*at, *at + *n) touches. */
+static void to_pages (void **at, size_t *n) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)*at;
+  size_t before = (size_t)(from & (page - 1));
+  *at = (uint8_t *)*at - before;
+  *n = (*n + before + page - 1) & ~(size_t)(page - 1);
+}
+
+int os_memory_populate (void *at, size_t n) {
+  int rc;
+  to_pages(&at, &n);
+  do {
+    rc = madvise(at, n, MADV_POPULATE_WRITE);
+  } while (rc && (errno == EINTR || errno == EAGAIN));
+  /* EINVAL: an older kernel; then the first store makes the page */
+  return !rc || errno == EINVAL ? 0 : SKE_NOMEM;
+}
+
+void os_memory_discard (void *at, size_t n) {
+  to_pages(&at, &n);
+  if (madvise(at, n, MADV_REMOVE)) return;  /* they stay: no harm */
 }
 
 int os_memory_protect (void *at, size_t n, int writable) {
@@ -439,6 +477,28 @@ static int wait_for (idtype_t what, id_t id, int how, siginfo_t *info) {
   return rc;
 }
 
+/* Newer kernels tell a descriptor's holder how the process ended, also when
+** somebody else reaped it. */
+struct process_info {
+  uint64_t mask, cgroup;
+  uint32_t ids[11];
+  int32_t status;
+};
+
+#define GET_INFO _IOWR(0xff, 11, struct process_info)
+#define INFO_EXIT (UINT64_C(1) << 3)
+
+static int ask_how_it_ended (int fd, int *code, int *signal) {
+  struct process_info info;
+  memset(&info, 0, sizeof info);
+  info.mask = INFO_EXIT;
+  if (ioctl(fd, GET_INFO, &info) || !(info.mask & INFO_EXIT))
+    return SKE_LOST;
+  *code = WIFEXITED(info.status) ? WEXITSTATUS(info.status) : -1;
+  *signal = WIFSIGNALED(info.status) ? WTERMSIG(info.status) : 0;
+  return 0;
+}
+
 int os_reap (int fd, pid_t pid, int block, int *code, int *signal) {
   int how = WEXITED | (block ? 0 : WNOHANG);
   siginfo_t info;
@@ -446,7 +506,7 @@ int os_reap (int fd, pid_t pid, int block, int *code, int *signal) {
   ** that of another one by now */
   int rc = wait_for(BY_PIDFD, (id_t)fd, how, &info);
   if (rc && errno != ECHILD) rc = wait_for(P_PID, (id_t)pid, how, &info);
-  if (rc) return SKE_LOST;
+  if (rc) return ask_how_it_ended(fd, code, signal);
   if (info.si_pid == 0) return SKE_BUSY;
   *code = info.si_code == CLD_EXITED ? info.si_status : -1;
   *signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
@@ -488,6 +548,51 @@ int os_die_with_parent (pid_t parent, int by_main) {
     if (sigaction(sig, &act, NULL)) return SKE_SYS;
   }
   return prctl(PR_SET_PDEATHSIG, sig) ? SKE_SYS : 0;
+}
+
+/* ---- interruptions ---- */
+
+static timer_t alarm_timer;
+static pid_t alarm_owner;  /* timers are not inherited */
+
+static int create_alarm (void (*handler) (int)) {
+  struct sigaction act;
+  struct sigevent event;
+  memset(&act, 0, sizeof act);
+  act.sa_handler = handler;
+  act.sa_flags = SA_RESTART;
+  if (sigaction(SIGRTMAX - 1, &act, NULL)) return SKE_SYS;
+  memset(&event, 0, sizeof event);
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGRTMAX - 1;
+  if (timer_create(CLOCK_MONOTONIC, &event, &alarm_timer)) return SKE_SYS;
+  alarm_owner = getpid();
+  return 0;
+}
+
+int os_alarm_set (int64_t at_ns, void (*handler) (int)) {
+  struct itimerspec when;
+  int rc;
+  if (alarm_owner != getpid()) {
+    if (!at_ns) return 0;
+    if ((rc = create_alarm(handler))) return rc;
+  }
+  memset(&when, 0, sizeof when);
+  when.it_value = to_timespec(at_ns);
+  rc = timer_settime(alarm_timer, TIMER_ABSTIME, &when, NULL);
+  return rc ? SKE_SYS : 0;
+}
+
+int os_is_interpreters (void (*handler) (int)) {
+  static const char start[] = "lua";
+  char path[512], *name;
+  Dl_info info;
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (n <= 0 || !dladdr((void *)(uintptr_t)handler, &info)) return 0;
+  path[n] = 0;
+  name = strrchr(path, '/');
+  if (!name || strncmp(name + 1, start, sizeof start - 1)) return 0;
+  return !strstr(info.dli_fname, ".so");
 }
 
 int os_is_main_thread (void) {

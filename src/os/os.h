@@ -17,6 +17,11 @@
 int os_memory_create (const char *label, int *fd);
 /* Make [from, to) real: the pages exist afterwards, or nothing changed. */
 int os_memory_grow (int fd, uint64_t from, uint64_t to);
+/* Make the file that long without making any page of it real. */
+int os_memory_stretch (int fd, uint64_t to);
+/* Make pages of a shared mapping real, or give them back, content and all. */
+int os_memory_populate (void *at, size_t n);
+void os_memory_discard (void *at, size_t n);
 /* Let the process read or also write pages of its own mapping. */
 int os_memory_protect (void *at, size_t n, int writable);
 /* A page that is zeroed in a forked child, whoever forks. */
@@ -113,6 +118,14 @@ int os_stopped (pid_t pid);
 ** the parent's main thread forked it. */
 int os_die_with_parent (pid_t parent, int by_main);
 int os_is_main_thread (void);
+
+/* ---- interruptions ---- */
+
+/* Have `handler` called in this thread at `at_ns` (0: not at all), by a
+** signal; each process sets its own. Safe to call in the handler. */
+int os_alarm_set (int64_t at_ns, void (*handler) (int));
+/* 1 when a signal's handler is that of a standalone interpreter. */
+int os_is_interpreters (void (*handler) (int));
 int os_cpu_count (void);
 
 int64_t os_now_ns (void);   /* monotonic */
