@@ -34,6 +34,7 @@ local FIELDS = {
   insert = { "suitkaise.access", "insert" },
   remove = { "suitkaise.access", "remove" },
   snapshot = { "suitkaise.access", "snapshot" },
+  async = { "suitkaise.async" },
 }
 
 local sk = { version = "0.1.0" }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -408,6 +409,31 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
   if (rc > 0) return closed ? SKE_SYS : 0;
   if (rc == 0) return SKE_TIMEOUT;
   return errno == EINTR ? SKE_INTR : SKE_SYS;
+}
+
+int os_poller_create (const int *fds, size_t n, int *fd) {
+  int poller, rc;
+  size_t i;
+  if ((rc = settle(epoll_create1(EPOLL_CLOEXEC), &poller))) return rc;
+  for (i = 0; i < n; i++) {
+    struct epoll_event e = { .events = EPOLLIN };
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fds[i], &e)) {
+      int err = errno;
+      close(poller);
+      errno = err;
+      return SKE_SYS;
+    }
+  }
+  *fd = poller;
+  return 0;
+}
+
+int os_poller_renew (int fd) {
+  int fresh = epoll_create1(EPOLL_CLOEXEC), rc;
+  if (fresh < 0) return SKE_SYS;
+  rc = dup3(fresh, fd, O_CLOEXEC) < 0 ? SKE_SYS : 0;
+  close(fresh);
+  return rc;
 }
 
 /* ---- processes ---- */

@@ -1,0 +1,501 @@
+--- The loop of the tasks: who is ready, who waits until when, and how that
+-- fits into libuv's loop. Nothing here knows what tasks wait for.
+--
+-- Tasks run in one place, `run_ready`, which is called by an idle handle of
+-- libuv that is active while a task is ready. So they run in whatever loop
+-- turns: the host's, async.run's or async.step's.
+-- @module suitkaise.async.loop
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local heap = require "suitkaise.async.heap"
+local Waiters = require "suitkaise.async.waiters"
+
+local loop = {}
+
+local create, status = coroutine.create, coroutine.status
+local resume, running = coroutine.resume, coroutine.running
+local yield = coroutine.yield
+local close = rawget(coroutine, "close") -- Lua 5.4
+local traceback = debug.traceback
+local unpack = table.unpack or rawget(_G, "unpack")
+local now = core.now
+local ceil = math.ceil
+local select, setmetatable, tostring = select, setmetatable, tostring
+
+local SLICE = 1e-3    -- seconds that tasks run before sockets have their turn
+local LOOK = 32       -- switches between two looks at the clock
+local EXPIRE = 512    -- sleepers that are woken before others have their turn
+local GRACE = 1       -- seconds in which a cancelled task may clean up
+local MAX_RAISED = 100 -- times that a task may disregard its end after that
+
+-- What a coroutine yields to this module, and is resumed with.
+local PARK, CALL, ABANDON = {}, {}, {}
+local CANCEL, TIMEOUT = {}, {}
+loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
+
+-- States of a task.
+local NEW, READY, RUNNING = "new", "ready", "running"
+local PARKED, DONE = "parked", "done"
+
+errors.define("CancelledError")
+
+local uv                        -- luv, once it is needed
+local idle, timer               -- our handles in its loop
+local is_idling, timer_at       -- is `idle` active? what `timer` is set to
+local generation                -- of the process whose loop that is
+
+local current                   -- the task that runs
+local is_running = false        -- are we in run_ready?
+local ready, n_ready = {}, 0    -- those that run next
+local batch, n_batch, at = {}, 0, 0 -- those that run now, and where we are
+local live = {}                 -- all tasks that have not ended
+
+--- Called before the loop sleeps: see to what tasks wait for outside.
+loop.settlers = {}
+
+--- Called with a task that failed and that nobody waits for.
+loop.on_failure = function() end
+
+-- ---- libuv ----
+
+local run_ready, on_timer
+
+local function on_idle()
+  run_ready(now() + SLICE)
+end
+
+-- A host may have closed every handle in the loop, ours too.
+local function usable(handle)
+  return handle and not handle:is_closing()
+end
+
+local function start_idle()
+  if generation ~= core.generation() then loop.renew() end
+  if not usable(idle) then idle = uv.new_idle() end
+  idle:start(on_idle)
+  is_idling = true
+end
+
+local function stop_idle()
+  if is_idling and usable(idle) then idle:stop() end
+  is_idling = false
+end
+
+-- Let libuv's timer fire when the first sleeper is due. It counts whole
+-- milliseconds of the same clock; a deadline between two waits for the later.
+local function arm_timer()
+  local first = heap.top()
+  if not first then
+    if timer_at and usable(timer) then timer:stop() end
+    timer_at = nil
+    return
+  end
+  local due = ceil(first.deadline * 1000)
+  if due == timer_at and usable(timer) then return end
+  if not usable(timer) then timer = uv.new_timer() end
+  local left = due - uv.now()
+  timer:start(left > 0 and left or 0, 0, on_timer)
+  timer_at = due
+end
+
+--- luv itself, with a loop that is this process's own.
+function loop.uv()
+  if generation ~= core.generation() then loop.renew() end
+  return uv
+end
+
+--- Begin anew: after a fork everything here is the parent's.
+function loop.renew()
+  local fresh = require "suitkaise.async.luv"
+  generation = core.generation()
+  uv = fresh.open()
+  idle, timer, is_idling, timer_at = nil, nil, false, nil
+  current, is_running = nil, false
+  ready, n_ready, batch, n_batch, at = {}, 0, {}, 0, 0
+  live = {}
+  heap.clear()
+  for _, settler in ipairs(loop.settlers) do settler.renew() end
+end
+
+-- ---- waking ----
+
+local function push_ready(task, value)
+  task.state, task.value = READY, value
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  if not is_idling then start_idle() end
+end
+
+-- Take a parked task out of whatever it waits in.
+local function leave(task)
+  if task.at then heap.remove(task) end
+  local list = task.list
+  if list then list:remove(task) end
+end
+
+--- Let a parked task go on; its park returns `value`.
+function loop.wake(task, value)
+  leave(task)
+  push_ready(task, value)
+end
+local wake = loop.wake
+
+-- What ends a task's wait at its deadline: the time, or its grace.
+local function expired(task, moment)
+  if task.grace and moment >= task.grace and not task.shield then
+    return CANCEL
+  end
+  return TIMEOUT
+end
+
+--- Wake the sleepers that are due, a bounded number at a time.
+local function expire(moment)
+  for _ = 1, EXPIRE do
+    local task = heap.top()
+    if not task or task.deadline > moment then return end
+    wake(task, expired(task, moment))
+  end
+end
+
+function on_timer()
+  timer_at = nil
+  expire(now())
+  arm_timer()
+end
+
+-- ---- the end of a task ----
+
+local function wake_all(list)
+  for task in Waiters.pop, list do wake(task, true) end
+end
+
+local function call_back(task)
+  for _, fn in ipairs(task.callbacks) do
+    local ok, err = pcall(fn, task)
+    if not ok then loop.report(err, "in a function given to on_done") end
+  end
+  task.callbacks = nil
+end
+
+local function end_task(task)
+  task.state, task.thread, task.value = DONE, nil, nil
+  live[task] = nil
+  if task.waiters then
+    wake_all(task.waiters)
+    task.waiters = nil
+  end
+  if task.callbacks then call_back(task) end
+end
+
+local function succeed(task, ...)
+  local n = select("#", ...)
+  if n > 0 then task.results = { n = n, ... } end
+  end_task(task)
+end
+
+local function fail(task, err, trace)
+  local is_wanted = task.waiters and task.waiters.n > 0 or task.callbacks
+  task.failed, task.err, task.traceback = true, err, trace
+  end_task(task)
+  if not is_wanted and not task.is_watched
+     and not errors.is(err, "CancelledError") then
+    loop.on_failure(task)
+  end
+end
+
+local function cancelled_error()
+  return errors.new("CancelledError", "the task was cancelled")
+end
+
+-- It did not end though it was told to again and again.
+local function abandon(task)
+  local thread = task.thread
+  fail(task, cancelled_error())
+  if close then pcall(close, thread) end
+end
+
+-- ---- running ----
+
+local function stray_error(thread)
+  return errors.new("Error", {
+    message = "a task called coroutine.yield: it would wait for ever "
+      .. "(async.sleep(0) lets other tasks run)",
+  }), traceback(thread)
+end
+
+local after
+
+-- A protected call, for Lua 5.1: it runs in a coroutine of its own, which the
+-- task is until it ends.
+local function begin_call(task, fn, ...)
+  local outer = task.outer or {}
+  outer[#outer + 1] = task.thread
+  task.outer, task.thread = outer, create(fn)
+  return after(task, resume(task.thread, ...))
+end
+
+local function end_call(task, ...)
+  local outer = task.outer
+  task.thread = outer[#outer]
+  outer[#outer] = nil
+  return after(task, resume(task.thread, ...))
+end
+
+-- What came back from a task's coroutine.
+function after(task, ok, ...)
+  local first = (...)
+  if first == PARK and ok then return end
+  local thread = task.thread
+  if ok and first == CALL then return begin_call(task, select(2, ...)) end
+  if ok and first == ABANDON then return abandon(task) end
+  if ok and status(thread) ~= "dead" then
+    return fail(task, stray_error(thread))
+  end
+  if task.outer and task.outer[1] then return end_call(task, ok, ...) end
+  if not ok then return fail(task, first, traceback(thread)) end
+  return succeed(task, ...)
+end
+
+local function begin(task)
+  local args, value = task.args, task.value
+  task.args, task.value = nil, nil
+  if not args then return resume(task.thread) end
+  if args == 1 then return resume(task.thread, value) end
+  return resume(task.thread, unpack(args, 1, args.n))
+end
+
+local function run_task(task)
+  local state = task.state
+  if state == DONE then return end -- cancelled before it began
+  task.state = RUNNING
+  current = task
+  if state == NEW then return after(task, begin(task)) end
+  local value = task.value
+  task.value = nil
+  return after(task, resume(task.thread, value))
+end
+
+-- The tasks of one batch, until it is over or it is `limit`.
+local function run_batch(limit)
+  local looks = 0
+  while at < n_batch do
+    at = at + 1
+    local task = batch[at]
+    batch[at] = false
+    run_task(task)
+    looks = looks + 1
+    if looks == LOOK then
+      if now() >= limit then return false end
+      looks = 0
+    end
+  end
+  return true
+end
+
+local function settle()
+  for _, settler in ipairs(loop.settlers) do settler.settle() end
+  arm_timer()
+  if n_ready == 0 and at >= n_batch then stop_idle() end
+end
+
+--- Run tasks until none is ready or it is `limit`.
+function run_ready(limit)
+  if is_running then return end -- a task turned the loop itself
+  is_running = true
+  local rounds = 0
+  repeat
+    if at >= n_batch then
+      batch, ready = ready, batch
+      n_batch, n_ready, at = n_ready, 0, 0
+    end
+    local is_over = run_batch(limit)
+    rounds = rounds + 1
+    if rounds % LOOK == 0 and now() >= limit then is_over = false end
+  until not is_over or n_ready == 0
+  current, is_running = nil, false
+  settle()
+end
+loop.run_ready = run_ready
+
+-- ---- what tasks and primitives call ----
+
+--- Make a task that is ready to run.
+function loop.spawn(class, fn, n, ...)
+  local task = setmetatable({ thread = create(fn), state = NEW }, class)
+  live[task] = true
+  if n == 1 then
+    task.args, task.value = 1, (...)
+  elseif n > 1 then
+    task.args = { n = n, ... }
+  end
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  if not is_idling then start_idle() end
+  return task
+end
+
+--- The task that runs, or nil.
+function loop.current()
+  local task = current
+  if task and running() == task.thread then return task end
+  return nil
+end
+
+local function refuse(name)
+  errors.raise("Error", {
+    message = name .. (current
+      and ": called in a coroutine of its own inside a task; only the task "
+        .. "itself can wait"
+      or ": called outside of a task; use async.run or async.spawn"),
+  }, "caller")
+end
+
+-- Raise the cancellation in the task that runs.
+local function deliver(task)
+  task.pending = nil
+  task.grace = task.grace or now() + GRACE
+  task.raised = (task.raised or 0) + 1
+  errors.raise("CancelledError", "the task was cancelled", "caller")
+end
+
+local function heed(task)
+  if task.shield then return end
+  if task.pending then deliver(task) end
+  if task.grace and now() >= task.grace then
+    if task.raised > MAX_RAISED then yield(ABANDON) end
+    push_ready(task) -- others run, whatever this one does
+    yield(PARK)
+    deliver(task)
+  end
+end
+
+--- Before a wait: the task that runs, which may wait. Raises when there is
+-- none, and when it was cancelled.
+function loop.enter(name)
+  local task = current
+  if not task or running() ~= task.thread then refuse(name) end
+  if task.cancels then heed(task) end
+  return task
+end
+
+--- Sleep until somebody wakes the task, at most until `deadline`: -> what it
+-- was woken with: loop.TIMEOUT when the time is up, loop.CANCEL when it was
+-- cancelled, which loop.deliver then raises. Comes after enter.
+local function park_raw(task, deadline)
+  local grace = task.grace
+  if grace and not task.shield and (not deadline or grace < deadline) then
+    deadline = grace
+  end
+  task.state = PARKED
+  if deadline then heap.push(task, deadline) end
+  return yield(PARK)
+end
+
+--- The same in a list that others wake tasks from.
+function loop.park_raw_in(task, list, deadline)
+  list:push(task)
+  return park_raw(task, deadline)
+end
+
+--- Raise the cancellation that a park came back with.
+loop.deliver = deliver
+
+--- Sleep, see park_raw; a cancellation is raised.
+function loop.park(task, deadline)
+  local value = park_raw(task, deadline)
+  if value == CANCEL then deliver(task) end
+  return value
+end
+
+--- The same in a list that others wake tasks from.
+function loop.park_in(task, list, deadline)
+  list:push(task)
+  local value = park_raw(task, deadline)
+  if value == CANCEL then deliver(task) end
+  return value
+end
+
+--- Let the other tasks that are ready run first.
+function loop.pass(name)
+  local task = loop.enter(name)
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  task.state = READY
+  yield(PARK)
+end
+
+--- Have a task raise a CancelledError where it waits, or at its next wait.
+-- -> false when it has ended
+function loop.cancel(task)
+  local state = task.state
+  if state == DONE then return false end
+  if state == NEW then
+    fail(task, cancelled_error())
+    return true
+  end
+  task.cancels = (task.cancels or 0) + 1
+  task.pending = true
+  if state == PARKED and not task.shield then wake(task, CANCEL) end
+  return true
+end
+
+--- Call a function; its errors come back as with pcall. The task can wait in
+-- it, in Lua 5.1 too.
+function loop.call(...)
+  local task = current
+  if not task or running() ~= task.thread then return pcall(...) end
+  return yield(CALL, ...)
+end
+
+--- Every task that has not ended.
+function loop.live()
+  local list = {}
+  for task in pairs(live) do list[#list + 1] = task end
+  return list
+end
+
+--- Is there a task that could run now?
+function loop.has_ready()
+  return n_ready > 0 or at < n_batch
+end
+
+--- Does somebody turn libuv's loop just now?
+function loop.is_turning()
+  return is_running or loop.uv().loop_mode() ~= nil
+end
+
+--- When there is something to do next: seconds of core.now, or nil.
+function loop.next_deadline()
+  local moment = now()
+  if loop.has_ready() then return moment end
+  loop.uv().update_time()
+  local left = uv.backend_timeout()
+  local soonest = left and left >= 0 and moment + left / 1000 or nil
+  local first = heap.top()
+  if first and (not soonest or first.deadline < soonest) then
+    soonest = first.deadline
+  end
+  return soonest
+end
+
+--- One pass of libuv's loop that does not wait, and the sleepers that are due.
+function loop.turn()
+  expire(now())
+  return uv.run("nowait")
+end
+
+--- One pass that waits until something happens: -> may more happen?
+function loop.turn_once()
+  return uv.run("once")
+end
+
+--- Tell of an error that nobody can catch.
+function loop.report(err, what, trace)
+  local ok, text = pcall(tostring, err)
+  if not ok then text = errors.show(err) end
+  io.stderr:write("suitkaise: error ", what, ": ", text,
+                  trace and "\n" .. trace or "", "\n")
+end
+
+return loop
