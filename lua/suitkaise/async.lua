@@ -100,7 +100,7 @@ function async.sleep(seconds)
     errors.argument("async.sleep", "seconds", seconds,
                     "a number of seconds of at least 0", "caller")
   end
-  loop.park(task, Task.deadline("async.sleep", seconds))
+  return loop.park(task, Task.deadline("async.sleep", seconds))
 end
 
 --- Call a function of luv that takes a callback last, and wait for that.

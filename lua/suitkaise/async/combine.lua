@@ -30,7 +30,7 @@ local function new_group(me, tasks)
       note_end(group, task)
     else
       group.left = group.left + 1
-      task:on_done(ended)
+      loop.watch(task, ended)
     end
   end
   return group
@@ -146,12 +146,14 @@ end
 function combine.as_completed(...)
   local tasks = tasks_of("async.as_completed", ...)
   local ended, taken, waiting = {}, 0, Waiters.new()
+  local function note(task)
+    ended[#ended + 1] = task
+    local waiter = waiting:pop()
+    if waiter then loop.wake(waiter, true) end
+  end
   for i = 1, #tasks do
-    tasks[i]:on_done(function(task)
-      ended[#ended + 1] = task
-      local waiter = waiting:pop()
-      if waiter then loop.wake(waiter, true) end
-    end)
+    if tasks[i].state == "done" then ended[#ended + 1] = tasks[i]
+    else loop.watch(tasks[i], note) end
   end
   return function()
     while taken == #ended do

@@ -41,7 +41,7 @@ end
 --- Take a task out, wherever it is.
 function heap.remove(task)
   local at, last = task.at, items[size]
-  items[size], task.at = nil, nil
+  items[size], task.at = nil, false
   size = size - 1
   if last == task then return end
   down(last, at)

@@ -13,13 +13,14 @@ local Waiters = require "suitkaise.async.waiters"
 
 local loop = {}
 
-local create, status = coroutine.create, coroutine.status
+local create = coroutine.create
 local resume, running = coroutine.resume, coroutine.running
 local yield = coroutine.yield
 local close = rawget(coroutine, "close") -- Lua 5.4
 local traceback = debug.traceback
 local unpack = table.unpack or rawget(_G, "unpack")
 local now = core.now
+local push_sleeper = heap.push
 local ceil = math.ceil
 local select, setmetatable, tostring = select, setmetatable, tostring
 
@@ -30,13 +31,12 @@ local GRACE = 1       -- seconds in which a cancelled task may clean up
 local MAX_RAISED = 100 -- times that a task may disregard its end after that
 
 -- What a coroutine yields to this module, and is resumed with.
-local PARK, CALL, ABANDON = {}, {}, {}
+local PARK, ENDED, CALL, ABANDON = {}, {}, {}, {}
 local CANCEL, TIMEOUT = {}, {}
 loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
 
--- States of a task.
-local NEW, READY, RUNNING = "new", "ready", "running"
-local PARKED, DONE = "parked", "done"
+-- States of a task; one that runs is "ready".
+local NEW, READY, PARKED, DONE = "new", "ready", "parked", "done"
 
 errors.define("CancelledError")
 
@@ -170,12 +170,25 @@ local function wake_all(list)
   for task in Waiters.pop, list do wake(task, true) end
 end
 
-local function call_back(task)
-  for _, fn in ipairs(task.callbacks) do
-    local ok, err = pcall(fn, task)
-    if not ok then loop.report(err, "in a function given to on_done") end
+-- Functions that want to know of its end. One is there without a list: that
+-- is what gather and its like need for each of their tasks.
+local function call_watchers(task)
+  local watcher = task.watcher
+  task.watcher = nil
+  if type(watcher) == "function" then return watcher(task) end
+  for i = 1, #watcher do watcher[i](task) end
+end
+
+--- Call fn(task) when it has ended. It must not raise.
+function loop.watch(task, fn)
+  local watcher = task.watcher
+  if not watcher then
+    task.watcher = fn
+  elseif type(watcher) == "function" then
+    task.watcher = { watcher, fn }
+  else
+    watcher[#watcher + 1] = fn
   end
-  task.callbacks = nil
 end
 
 local function end_task(task)
@@ -185,17 +198,11 @@ local function end_task(task)
     wake_all(task.waiters)
     task.waiters = nil
   end
-  if task.callbacks then call_back(task) end
-end
-
-local function succeed(task, ...)
-  local n = select("#", ...)
-  if n > 0 then task.results = { n = n, ... } end
-  end_task(task)
+  if task.watcher then call_watchers(task) end
 end
 
 local function fail(task, err, trace)
-  local is_wanted = task.waiters and task.waiters.n > 0 or task.callbacks
+  local is_wanted = task.waiters and task.waiters.n > 0 or task.watcher
   task.failed, task.err, task.traceback = true, err, trace
   end_task(task)
   if not is_wanted and not task.is_watched
@@ -224,56 +231,69 @@ local function stray_error(thread)
   }), traceback(thread)
 end
 
-local after
+local function keep_results(task, ...)
+  local n = select("#", ...)
+  if n > 0 then task.results = { n = n, ... } end
+  return ENDED
+end
+
+-- What every task's coroutine runs; the first two spare its stack.
+local function body_0(task, fn)
+  return keep_results(task, fn())
+end
+
+local function body_1(task, fn, value)
+  return keep_results(task, fn(value))
+end
+
+local function body_n(task, fn, ...)
+  return keep_results(task, fn(...))
+end
 
 -- A protected call, for Lua 5.1: it runs in a coroutine of its own, which the
--- task is until it ends.
-local function begin_call(task, fn, ...)
-  local outer = task.outer or {}
+-- task is until it ends. -> what the task's coroutine then comes back with
+local function begin_call(task)
+  local call, outer = task.calls, task.outer or {}
   outer[#outer + 1] = task.thread
-  task.outer, task.thread = outer, create(fn)
-  return after(task, resume(task.thread, ...))
+  task.outer, task.thread, task.calls = outer, create(body_n), nil
+  return resume(task.thread, task, call.fn, unpack(call, 1, call.n))
 end
 
-local function end_call(task, ...)
-  local outer = task.outer
+local function end_call(task, ok, err)
+  local outer, results = task.outer, task.results
   task.thread = outer[#outer]
-  outer[#outer] = nil
-  return after(task, resume(task.thread, ...))
+  outer[#outer], task.results = nil, nil
+  if not ok then return resume(task.thread, false, err) end
+  if not results then return resume(task.thread, true) end
+  return resume(task.thread, true, unpack(results, 1, results.n))
 end
 
--- What came back from a task's coroutine.
-function after(task, ok, ...)
-  local first = (...)
-  if first == PARK and ok then return end
-  local thread = task.thread
-  if ok and first == CALL then return begin_call(task, select(2, ...)) end
-  if ok and first == ABANDON then return abandon(task) end
-  if ok and status(thread) ~= "dead" then
-    return fail(task, stray_error(thread))
+-- A task's coroutine came back, and does not just wait.
+local function leave_off(task, ok, first)
+  while first ~= PARK or not ok do
+    local thread = task.thread
+    if ok and first == CALL then
+      ok, first = begin_call(task)
+    elseif ok and first == ABANDON then
+      return abandon(task)
+    elseif ok and first ~= ENDED then
+      return fail(task, stray_error(thread))
+    elseif task.outer and task.outer[1] then
+      ok, first = end_call(task, ok, first)
+    elseif ok then
+      return end_task(task)
+    else
+      return fail(task, first, traceback(thread))
+    end
   end
-  if task.outer and task.outer[1] then return end_call(task, ok, ...) end
-  if not ok then return fail(task, first, traceback(thread)) end
-  return succeed(task, ...)
 end
 
 local function begin(task)
-  local args, value = task.args, task.value
-  task.args, task.value = nil, nil
-  if not args then return resume(task.thread) end
-  if args == 1 then return resume(task.thread, value) end
-  return resume(task.thread, unpack(args, 1, args.n))
-end
-
-local function run_task(task)
-  local state = task.state
-  if state == DONE then return end -- cancelled before it began
-  task.state = RUNNING
-  current = task
-  if state == NEW then return after(task, begin(task)) end
-  local value = task.value
-  task.value = nil
-  return after(task, resume(task.thread, value))
+  local args, fn, value = task.args, task.value, task.slot
+  task.value, task.slot, task.state = nil, nil, READY
+  if not args then return resume(task.thread, task, fn, value) end
+  task.args = nil
+  return resume(task.thread, task, fn, unpack(args, 1, args.n))
 end
 
 -- The tasks of one batch, until it is over or it is `limit`.
@@ -283,7 +303,18 @@ local function run_batch(limit)
     at = at + 1
     local task = batch[at]
     batch[at] = false
-    run_task(task)
+    current = task
+    local ok, first
+    local value, state = task.value, task.state
+    if state == READY then
+      if value ~= nil then task.value = nil end
+      ok, first = resume(task.thread, value)
+    elseif state == NEW then
+      ok, first = begin(task)
+    else -- cancelled before it began
+      ok, first = true, PARK
+    end
+    if first ~= PARK or not ok then leave_off(task, ok, first) end
     looks = looks + 1
     if looks == LOOK then
       if now() >= limit then return false end
@@ -322,13 +353,15 @@ loop.run_ready = run_ready
 
 --- Make a task that is ready to run.
 function loop.spawn(class, fn, n, ...)
-  local task = setmetatable({ thread = create(fn), state = NEW }, class)
+  local task = setmetatable({
+    thread = create(n == 0 and body_0 or n == 1 and body_1 or body_n),
+    state = NEW,
+    value = fn,           -- what it is resumed with
+    slot = (...),         -- its place in `list`; first, its one argument
+    deadline = 0, at = false, -- its place among the sleepers
+  }, class)
   live[task] = true
-  if n == 1 then
-    task.args, task.value = 1, (...)
-  elseif n > 1 then
-    task.args = { n = n, ... }
-  end
+  if n > 1 then task.args = { n = n, ... } end
   n_ready = n_ready + 1
   ready[n_ready] = task
   if not is_idling then start_idle() end
@@ -382,20 +415,20 @@ end
 --- Sleep until somebody wakes the task, at most until `deadline`: -> what it
 -- was woken with: loop.TIMEOUT when the time is up, loop.CANCEL when it was
 -- cancelled, which loop.deliver then raises. Comes after enter.
-local function park_raw(task, deadline)
+function loop.park_raw(task, deadline)
   local grace = task.grace
   if grace and not task.shield and (not deadline or grace < deadline) then
     deadline = grace
   end
   task.state = PARKED
-  if deadline then heap.push(task, deadline) end
+  if deadline then push_sleeper(task, deadline) end
   return yield(PARK)
 end
 
 --- The same in a list that others wake tasks from.
 function loop.park_raw_in(task, list, deadline)
   list:push(task)
-  return park_raw(task, deadline)
+  return loop.park_raw(task, deadline)
 end
 
 --- Raise the cancellation that a park came back with.
@@ -403,7 +436,13 @@ loop.deliver = deliver
 
 --- Sleep, see park_raw; a cancellation is raised.
 function loop.park(task, deadline)
-  local value = park_raw(task, deadline)
+  local grace = task.grace
+  if grace and not task.shield and (not deadline or grace < deadline) then
+    deadline = grace
+  end
+  task.state = PARKED
+  if deadline then push_sleeper(task, deadline) end
+  local value = yield(PARK)
   if value == CANCEL then deliver(task) end
   return value
 end
@@ -411,17 +450,16 @@ end
 --- The same in a list that others wake tasks from.
 function loop.park_in(task, list, deadline)
   list:push(task)
-  local value = park_raw(task, deadline)
-  if value == CANCEL then deliver(task) end
-  return value
+  return loop.park(task, deadline)
 end
 
 --- Let the other tasks that are ready run first.
 function loop.pass(name)
-  local task = loop.enter(name)
+  local task = current
+  if not task or running() ~= task.thread then refuse(name) end
+  if task.cancels then heed(task) end
   n_ready = n_ready + 1
   ready[n_ready] = task
-  task.state = READY
   yield(PARK)
 end
 
@@ -442,10 +480,11 @@ end
 
 --- Call a function; its errors come back as with pcall. The task can wait in
 -- it, in Lua 5.1 too.
-function loop.call(...)
+function loop.call(fn, ...)
   local task = current
-  if not task or running() ~= task.thread then return pcall(...) end
-  return yield(CALL, ...)
+  if not task or running() ~= task.thread then return pcall(fn, ...) end
+  task.calls = { fn = fn, n = select("#", ...), ... }
+  return yield(CALL)
 end
 
 --- Every task that has not ended.

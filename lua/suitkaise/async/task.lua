@@ -205,8 +205,10 @@ function Task:on_done(fn)
   if self.state == "done" then
     fn(self)
   else
-    self.callbacks = self.callbacks or {}
-    table.insert(self.callbacks, fn)
+    loop.watch(self, function()
+      local ok, err = pcall(fn, self)
+      if not ok then loop.report(err, "in a function given to on_done") end
+    end)
   end
   return self
 end
