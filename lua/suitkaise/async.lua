@@ -198,6 +198,17 @@ async.Event = event.Event
 async.Condition = event.Condition
 async.Queue = require "suitkaise.async.queue"
 
+-- ---- twins ----
+
+--- A Pool whose calls yield the task that makes them: the methods, options
+-- and errors of @{suitkaise.pool}. On Lua 5.1 the loops (imap) block.
+-- @function Pool
+-- @tparam[opt] table opts
+-- @treturn Pool
+function async.Pool(opts)
+  return require "suitkaise.pool".new_async(opts)
+end
+
 -- ---- loops that are not libuv's ----
 
 --- Run what is ready and return: for a host whose loop is not libuv's.

@@ -14,6 +14,7 @@ local Crew = require "suitkaise.pool.crew"
 local engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local options = require "suitkaise.options"
+local wait = require "suitkaise.async.wait"
 
 local Pool = { __name = "Pool" }
 Pool.__index = Pool
@@ -69,6 +70,24 @@ local function new(_, opts)
   return self
 end
 
+--- A pool whose calls yield the task that makes them: `sk.async.Pool`.
+-- @local
+function Pool.new_async(opts)
+  local waiter = wait.yielding()
+  local self = new(Pool, opts)
+  self.waiter = waiter
+  return self
+end
+
+-- How a call waits. `is_loop`: in the iterator of a `for`.
+local function waiter_of(self, said, is_loop)
+  local is_async = self.waiter or said and said.asynced
+  if not is_async or is_loop and not wait.can_yield_in_loops then
+    return wait.blocking
+  end
+  return wait.yielding()
+end
+
 -- Is it ours to use, or to end?
 local function check_owner(self, name)
   if self.generation ~= core.generation() then
@@ -118,6 +137,7 @@ local function begin_end(self, name, how)
     if not self.is_unsettled then engine.remove(self, job) end
   end
   self.is_closed = true
+  wait.share_news(self.crew)
   return true
 end
 
@@ -132,7 +152,7 @@ function Pool:close(timeout)
                     "a number of seconds of at least 0", "caller")
   end
   if begin_end(self, "Pool:close", "closed") then
-    self.crew:finish(timeout or CLOSE_SECONDS)
+    self.crew:finish(timeout or CLOSE_SECONDS, waiter_of(self))
   end
 end
 
@@ -218,6 +238,15 @@ function modifiers:timeout(seconds)
                     "a number of seconds above 0", "caller")
   end
   return view_of(self, "timeout", seconds)
+end
+
+--- Yield the task that makes the call instead of blocking; see
+-- @{suitkaise.async}.
+-- @function Pool:asynced
+-- @treturn Pool a view of the same pool
+-- @usage pool:asynced():map(fn, items)
+function modifiers:asynced()
+  return view_of(self, "asynced", true)
 end
 
 -- ---- making a job ----
@@ -335,9 +364,10 @@ local function run_map(self, mode, fn, items)
   local job = new_job(pool, mode, said, fn, items)
   local show = shower(job)
   local deadline = said.timeout and core.now() + said.timeout or math.huge
-  local ok, done = pcall(function()
+  local waiter = waiter_of(pool, said)
+  local ok, done = waiter.pcall(function()
     engine.add(pool, job)
-    local in_time = engine.run(pool, function()
+    local in_time = engine.run(pool, job, waiter, function()
       show()
       return job:is_finished()
     end, deadline)
@@ -348,7 +378,7 @@ local function run_map(self, mode, fn, items)
   if not pool.is_unsettled then engine.remove(pool, job) end
   if not ok then error(done, 0) end -- of the progress function, or Ctrl-C
   local late = late_error(mode, job, said.timeout)
-  engine.break_workers(pool, job, late)
+  engine.break_workers(pool, job, late, waiter)
   raise(late)
 end
 
@@ -441,7 +471,7 @@ local function iterate(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
   local job = new_job(pool, mode, said, fn, items)
   local show = shower(job)
-  local take = next_of[mode]
+  local take, waiter = next_of[mode], waiter_of(pool, said, true)
   local index, value, over
   job.yielded = 0
   local sentinel = on_collect(function()
@@ -460,7 +490,7 @@ local function iterate(self, mode, fn, items)
     check_not_pulling(job, "Pool:" .. mode)
     open_window(pool, job)
     index, value = take(job)
-    if index == nil then engine.run(pool, ready, math.huge)
+    if index == nil then engine.run(pool, job, waiter, ready, math.huge)
     elseif (job.mean or 0) > TEND_SECONDS then engine.tend(pool) end
     if index ~= nil then return deliver(job, index, value) end
     over = sentinel ~= nil

@@ -69,12 +69,14 @@ end
 
 -- Take items from the iterator until there is one of that number; false at
 -- its end. An error of the iterator ends it too, and is kept for the
--- consumer. An iterator that itself uses the pool finds it as it was.
+-- consumer: but not the cancellation of the task that happens to pull. An
+-- iterator that itself uses the pool finds it as it was.
 local function pull_to(self, index)
   while not self.total and not self.pulling and self.pulled < index do
     self.pulling = true
     local ok, item = pcall(self.pull)
     self.pulling = false
+    if not ok and errors.is(item, "CancelledError") then error(item, 0) end
     if not ok then self.source_error, item = { item }, nil end
     if item == nil then
       self.total = self.pulled
@@ -164,6 +166,15 @@ end
 --- Is there nothing more to wait for?
 function Job:is_finished()
   return self.broken ~= nil or self.total ~= nil and self.done >= self.total
+end
+
+--- Is there something that the consumer waits for?
+function Job:has_news()
+  if self:is_finished() then return true end
+  if self.mode == "unordered_imap" then return self.head < self.tail end
+  local index = self.head + 1
+  return self.mode == "imap"
+    and (self.ready[index] ~= nil or self.failed[index] ~= nil)
 end
 
 --- Stop because of an error that is not one item's: the consumer raises it.

@@ -1,0 +1,2 @@
+local cells = {}
+return cells
