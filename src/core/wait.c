@@ -85,7 +85,7 @@ int sk_process_watch (sk_process *const *procs, size_t n, int *fd) {
     fds[i] = sk_process_fd(procs[i]);
     if (fds[i] < 0) rc = SKE_LOST;
   }
-  if (!rc) rc = os_poller_create(fds, n, fd);
+  if (!rc) rc = os_poller_create(fds, n, 0, fd);
   free(fds);
   return rc;
 }

@@ -162,6 +162,13 @@ SK_API void sk_cell_set_note (sk_cell *c, int which, int64_t v);
 SK_API int sk_cell_wait (sk_cell *c, int64_t seen, int64_t timeout_ns);
 /* Wake everybody who waits: after a change that somebody may wait for. */
 SK_API void sk_cell_wake (sk_cell *c);
+/* The same for event loops: 1 when the value is not `seen` any more, else the
+** next wake of it makes the descriptors of sk_cells_watch readable, those of
+** all processes. One such descriptor hears of every cell; its owner then
+** calls sk_cells_hush, looks, and listens again. */
+SK_API int sk_cell_listen (sk_cell *c, int64_t seen);
+SK_API int sk_cells_watch (int *fd);
+SK_API void sk_cells_hush (int fd);
 
 /* ---- lane: a ring of messages from one process to another ----
 ** One writer, one reader. A message is visible when it is published, whole,

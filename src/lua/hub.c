@@ -193,7 +193,24 @@ static int core_watch (lua_State *L) {
   return 1;
 }
 
+/* cells_watch() -> watch of all cells that somebody listens to. */
+static int core_cells_watch (lua_State *L) {
+  int *fd = lua_newuserdata(L, sizeof *fd);
+  *fd = -1;
+  luaL_getmetatable(L, WATCH);
+  lua_setmetatable(L, -2);
+  lsk_check(L, sk_cells_watch(fd), "wait");
+  return 1;
+}
+
+/* hush(): what a watch of cells told was heard. */
+static int watch_hush (lua_State *L) {
+  sk_cells_hush(*(int *)luaL_checkudata(L, 1, WATCH));
+  return 0;
+}
+
 static const luaL_Reg watch_methods[] = {
+  { "hush", watch_hush },
   { "fd", watch_fd },
   { "close", watch_close },
   { "__gc", watch_close },
@@ -218,6 +235,7 @@ static const luaL_Reg functions[] = {
   { "listen", core_listen },
   { "hush", core_hush },
   { "watch", core_watch },
+  { "cells_watch", core_cells_watch },
   { "readable", core_readable },
   { NULL, NULL }
 };

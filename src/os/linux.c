@@ -411,12 +411,13 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
   return errno == EINTR ? SKE_INTR : SKE_SYS;
 }
 
-int os_poller_create (const int *fds, size_t n, int *fd) {
+int os_poller_create (const int *fds, size_t n, int once, int *fd) {
+  uint32_t events = once ? EPOLLIN | EPOLLET : EPOLLIN;
   int poller, rc;
   size_t i;
   if ((rc = settle(epoll_create1(EPOLL_CLOEXEC), &poller))) return rc;
   for (i = 0; i < n; i++) {
-    struct epoll_event e = { .events = EPOLLIN };
+    struct epoll_event e = { .events = events };
     if (epoll_ctl(poller, EPOLL_CTL_ADD, fds[i], &e)) {
       int err = errno;
       close(poller);
@@ -426,6 +427,11 @@ int os_poller_create (const int *fds, size_t n, int *fd) {
   }
   *fd = poller;
   return 0;
+}
+
+void os_poller_clear (int fd) {
+  struct epoll_event e;
+  if (epoll_wait(fd, &e, 1, 0) < 0) return;  /* nothing to clear */
 }
 
 int os_poller_renew (int fd) {
