@@ -209,6 +209,21 @@ function async.Pool(opts)
   return require "suitkaise.pool".new_async(opts)
 end
 
+--- A function over many items, each a task in this loop: `map`,
+-- `unordered_map`, `imap`, `unordered_imap`, `starmap`, `star`, `progress`,
+-- `timeout`, `close`, as those of @{suitkaise.pool}. On Lua 5.1 call the
+-- iterators of the imaps yourself: a `for` cannot wait there.
+-- @function TaskPool
+-- @tparam[opt] table opts
+-- @tparam[opt=100] int opts.max_concurrent tasks at a time, over all calls
+-- @tparam[opt="raise"] string opts.on_error "collect" puts errors in the
+--   results instead of raising them
+-- @treturn TaskPool
+-- @raise ArgumentError
+function async.TaskPool(opts)
+  return require "suitkaise.async.taskpool"(opts)
+end
+
 -- ---- loops that are not libuv's ----
 
 --- Run what is ready and return: for a host whose loop is not libuv's.

@@ -51,6 +51,14 @@ local function end_all(group)
   me.shield = before
 end
 
+--- Cancel tasks and, in a task, wait until they have ended.
+function combine.end_tasks(tasks)
+  if not tasks[1] then return end
+  local me = loop.current()
+  if me then return end_all(new_group(me, tasks)) end
+  for i = 1, #tasks do loop.cancel(tasks[i]) end
+end
+
 -- Wait until `is_over(group)`: false when the time is up. A cancellation of
 -- this task ends the others first.
 local function wait_until(group, is_over, deadline)

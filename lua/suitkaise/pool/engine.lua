@@ -13,6 +13,7 @@
 -- interpreter's own for Ctrl-C: see engine.settle_anew.
 -- @module suitkaise.pool.engine
 
+local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local wait = require "suitkaise.async.wait"
@@ -455,6 +456,16 @@ local function sweep(pool)
     local job = pool.jobs[i]
     if job.cancelled then engine.remove(pool, job) end
   end
+end
+
+--- Give a job what its workers need: -> true, or false and why not.
+function engine.equip(job, fn)
+  local how = job.how
+  local ok, bytes = pcall(cerial.serialize, {
+    fn = fn, star = how.star, timed = how.item_timeout ~= nil,
+  })
+  job.bytes = bytes
+  return ok, bytes
 end
 
 --- Let a job begin.

@@ -211,6 +211,21 @@ function Job:place(n)
   self.tail = self.tail - n
 end
 
+--- An item ended well, in this process.
+function Job:succeed(index, value)
+  self.sent = self.sent - 1
+  self.done = self.done + 1
+  if self.mode == "map" then
+    self.values[index] = value
+  elseif self.mode == "imap" then
+    if value == nil then value = false end
+    self.ready[index] = value
+  else
+    self.tail = self.tail + 1
+    self.keys[self.tail], self.values[self.tail] = index, value
+  end
+end
+
 --- An item ended in an error.
 function Job:fail(index, err)
   self.sent = self.sent - 1
@@ -222,6 +237,24 @@ function Job:fail(index, err)
   elseif self.mode ~= "imap" then
     self.tail = self.tail + 1
     self.keys[self.tail], self.values[self.tail] = index, err
+  end
+end
+
+--- A function that shows the progress when it is called.
+function Job:shower()
+  local job, show = self, self.how.progress
+  if not show then return function() end end
+  local shown, bar
+  if show == true then
+    bar = require "suitkaise.shared.bar".new(io.stderr, job.total)
+    show = function(done) bar:update(done) end
+  end
+  return function(at_end)
+    if job.done ~= shown then
+      shown = job.done
+      show(job.done, job.total)
+    end
+    if at_end and bar then bar:finish() end
   end
 end
 
