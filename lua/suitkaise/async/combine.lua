@@ -73,13 +73,14 @@ local function wait_until(group, is_over, deadline)
 end
 
 -- Tasks from arguments: tasks and functions, or one array of them.
-local function tasks_of(name, first, ...)
-  local given, is_array = { first, ... }, false
-  if type(first) == "table" and getmetatable(first) == nil then
-    given, is_array = first, true
+local function tasks_of(name, ...)
+  local given, n, is_array = { ... }, select("#", ...), false
+  if type(given[1]) == "table" and getmetatable(given[1]) == nil then
+    given, is_array = given[1], true
+    n = given.n or #given
   end
   local tasks = {}
-  for i = 1, is_array and #given or select("#", first, ...) do
+  for i = 1, n do
     local task = given[i]
     if type(task) == "function" then task = Task.spawn(name, task) end
     if getmetatable(task) ~= Task then
