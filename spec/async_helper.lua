@@ -19,8 +19,14 @@ local PATIENCE = 20
 --- Can a `for` wait in its iterator here? Not on PUC 5.1.
 async_helper.loops_wait = helper.lua ~= "lua5.1"
 
--- What async keeps from its first use on: libuv's loop, a watch of cells.
+-- What is kept from its first use on: async's watch of cells, a descriptor
+-- that libuv has in reserve for servers.
 async.run(function() sk.Flag():asynced():wait(0.001) end)
+local server = luv.new_tcp()
+server:bind("127.0.0.1", 0)
+server:listen(1, function() end)
+server:close()
+luv.run()
 pcall(helper.nothing_left)
 
 --- The longest time between two beats in this process, in seconds.

@@ -658,6 +658,7 @@ describe("async tasks", function()
             woken = woken + 1
             return i
           end)
+          if i % 1000 == 0 then async.sleep(0) end
         end
         async.sleep(0)
         gate:set()

@@ -509,7 +509,8 @@ function loop.next_deadline()
   local moment = now()
   if loop.has_ready() then return moment end
   loop.uv().update_time()
-  local left = uv.backend_timeout()
+  -- libuv says 0 as well when it has nothing at all to do
+  local left = uv.loop_alive() and uv.backend_timeout()
   local soonest = left and left >= 0 and moment + left / 1000 or nil
   local first = heap.top()
   if first and (not soonest or first.deadline < soonest) then
