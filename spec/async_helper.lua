@@ -32,7 +32,7 @@ pcall(helper.nothing_left)
 --- The longest time between two beats in this process, in seconds.
 async_helper.longest_gap = 0
 
-local function beat()
+local function beat(where)
   local last = async.now()
   while true do
     async.sleep(BEAT)
@@ -40,7 +40,7 @@ local function beat()
     if now - last > async_helper.longest_gap then
       async_helper.longest_gap = now - last
       if now - last > NOTABLE then
-        io.stderr:write(string.format("heartbeat: a gap of %.1f ms\n",
+        io.stderr:write(string.format("%s: a gap of %.1f ms\n", where,
                                       1000 * (now - last)))
       end
     end
@@ -50,8 +50,10 @@ end
 
 --- async.run with a heartbeat, ended after a while if it hangs.
 function async_helper.run(main, ...)
+  local info = debug.getinfo(2, "Sl")
+  local where = info.short_src .. ":" .. info.currentline
   return async.run(function(...)
-    async.spawn(beat)
+    async.spawn(beat, where)
     return async.with_timeout(PATIENCE, main, ...)
   end, ...)
 end

@@ -300,6 +300,7 @@ local function new_job(self, mode, said, fn, items)
     progress = said.progress,
     item_timeout = lazily and said.timeout or nil,
     max_chunk = lazily and MAX_IMAP_CHUNK or nil,
+    pcall = waiter_of(self, said, lazily).pcall,
   }
   self.job_ids = self.job_ids + 1
   local job = Job.new(self.job_ids, items, total, how)

@@ -25,7 +25,7 @@ local ceil = math.ceil
 local select, setmetatable, tostring = select, setmetatable, tostring
 
 local SLICE = 1e-3    -- seconds that tasks run before sockets have their turn
-local LOOK = 32       -- switches between two looks at the clock
+local MAX_LOOK = 64   -- switches between two looks at the clock, at most
 local EXPIRE = 512    -- sleepers that are woken before others have their turn
 local GRACE = 1       -- seconds in which a cancelled task may clean up
 local MAX_RAISED = 100 -- times that a task may disregard its end after that
@@ -50,6 +50,7 @@ local is_running = false        -- are we in run_ready?
 local ready, n_ready = {}, 0    -- those that run next
 local batch, n_batch, at = {}, 0, 0 -- those that run now, and where we are
 local live = {}                 -- all tasks that have not ended
+local look, looks = 1, 0        -- switches until the next look at the clock
 
 --- Called before the loop sleeps: see to what tasks wait for outside.
 loop.settlers = {}
@@ -296,9 +297,19 @@ local function begin(task)
   return resume(task.thread, task, fn, unpack(args, 1, args.n))
 end
 
--- The tasks of one batch, until it is over or it is `limit`.
+-- Is it `limit`? Quick tasks are asked rarely, slow ones after each.
+local last_look = 0
+local function is_time(limit)
+  local moment = now()
+  local took = moment - last_look
+  last_look, looks = moment, 0
+  if took > SLICE / 4 then look = 1
+  elseif look < MAX_LOOK then look = 2 * look end
+  return moment >= limit
+end
+
+-- The tasks of one batch: -> was there time for all of them?
 local function run_batch(limit)
-  local looks = 0
   while at < n_batch do
     at = at + 1
     local task = batch[at]
@@ -316,10 +327,7 @@ local function run_batch(limit)
     end
     if first ~= PARK or not ok then leave_off(task, ok, first) end
     looks = looks + 1
-    if looks == LOOK then
-      if now() >= limit then return false end
-      looks = 0
-    end
+    if looks >= look and is_time(limit) then return false end
   end
   return true
 end
@@ -333,17 +341,13 @@ end
 --- Run tasks until none is ready or it is `limit`.
 function run_ready(limit)
   if is_running then return end -- a task turned the loop itself
-  is_running = true
-  local rounds = 0
+  is_running, last_look, looks = true, now(), 0
   repeat
     if at >= n_batch then
       batch, ready = ready, batch
       n_batch, n_ready, at = n_ready, 0, 0
     end
-    local is_over = run_batch(limit)
-    rounds = rounds + 1
-    if rounds % LOOK == 0 and now() >= limit then is_over = false end
-  until not is_over or n_ready == 0
+  until not run_batch(limit) or n_ready == 0
   current, is_running = nil, false
   settle()
 end
@@ -377,7 +381,7 @@ end
 
 local function refuse(name)
   errors.raise("Error", {
-    message = name .. (current
+    message = (name or "wait") .. (current
       and ": called in a coroutine of its own inside a task; only the task "
         .. "itself can wait"
       or ": called outside of a task; use async.run or async.spawn"),

@@ -8,6 +8,7 @@ local loop = require "suitkaise.async.loop"
 local options = require "suitkaise.options"
 local Pool = require "suitkaise.pool"
 local Task = require "suitkaise.async.task"
+local wait = require "suitkaise.async.wait"
 local Waiters = require "suitkaise.async.waiters"
 
 local unpack = table.unpack or rawget(_G, "unpack")
@@ -40,6 +41,7 @@ function engine.equip(job, fn)
     return combine.with_timeout(limit, call, item)
   end
   job.tasks, job.sleeper = {}, Waiters.new()
+  how.pcall = wait.yielding().pcall
   job.mean = 1 -- items take long: see to them at every step of a loop
   return true
 end
@@ -169,7 +171,7 @@ local function new(_, opts)
   checked.chunk, checked.retries = 1, 0
   return setmetatable({
     workers = checked.max_concurrent, options = checked, running = 0,
-    engine = engine, waiter = require "suitkaise.async.wait".yielding(),
+    engine = engine, waiter = wait.yielding(),
     jobs = {}, job_ids = 0, generation = core.generation(),
     crew = setmetatable({}, Crew), is_unsettled = false,
   }, TaskPool)

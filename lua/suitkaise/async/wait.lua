@@ -9,6 +9,7 @@
 -- * `waiter.cell(raw, cell, seconds)`: until a shared value has reached its
 --   goal; is it there?
 -- * `waiter.sleep(seconds)`
+-- * `waiter.pass()`: let others run, if there are others, in the midst of work
 -- * `waiter.pcall(fn, ...)`: a protected call in which one can wait
 --
 -- `blocking` parks the process. `yielding` lets the other tasks of the loop
@@ -36,6 +37,8 @@ function wait.blocking.sleep(seconds)
   core.wait({}, {}, "eager", seconds)
 end
 
+function wait.blocking.pass() end
+
 -- ---- yield the task ----
 
 -- Loaded by the first who wants to yield: it needs luv.
@@ -43,9 +46,10 @@ local function make_yielding()
   local async = require "suitkaise.async"
   local hub = require "suitkaise.async.hub"
   local cells = require "suitkaise.async.cells"
+  local loop = require "suitkaise.async.loop"
   return {
     name = "yielding", pcall = async.pcall, events = hub.wait,
-    cell = cells.wait, sleep = async.sleep,
+    cell = cells.wait, sleep = async.sleep, pass = loop.pass,
   }
 end
 

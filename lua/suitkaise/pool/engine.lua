@@ -154,7 +154,9 @@ local function fill(pool, slot)
   if not flush(pool, slot) then return false end
   send_drops(slot)
   for _, job in ipairs(pool.jobs) do
-    if wants_more(slot, job) and give(pool, slot, job) then return true end
+    if job:has_more() and wants_more(slot, job) and give(pool, slot, job) then
+      return true
+    end
   end
   return false
 end
@@ -439,6 +441,7 @@ function engine.run(pool, job, waiter, ready, deadline)
     if came then
       lazy = true
       wait.share_news(pool.crew)
+      waiter.pass()
     elseif not ready() then
       lazy = sleep(pool, job, waiter, lazy, now, deadline)
     end

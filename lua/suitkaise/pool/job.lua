@@ -43,8 +43,8 @@ end
 -- @tparam table|function items an array or an iterator
 -- @tparam ?int total how many items an array has
 -- @tparam table how `star`, `chunk`, `max_chunk`, `retries`, `on_error`,
---   `progress`, `item_timeout`, `mode`: "map", "unordered_map", "imap" or
---   "unordered_imap"
+--   `progress`, `item_timeout`, `pcall` (for the iterator), `mode`: "map",
+--   "unordered_map", "imap" or "unordered_imap"
 function Job.new(id, items, total, how)
   local self = setmetatable({
     id = id, how = how, mode = how.mode,
@@ -74,7 +74,7 @@ end
 local function pull_to(self, index)
   while not self.total and not self.pulling and self.pulled < index do
     self.pulling = true
-    local ok, item = pcall(self.pull)
+    local ok, item = (self.how.pcall or pcall)(self.pull)
     self.pulling = false
     if not ok and errors.is(item, "CancelledError") then error(item, 0) end
     if not ok then self.source_error, item = { item }, nil end
@@ -127,6 +127,11 @@ local function last_new(self, n)
   local last = self.next + n - 1
   if self.limit then last = math.min(last, self.limit) end
   return math.min(last, self.pulled or self.total)
+end
+
+--- May there be items that were not sent yet?
+function Job:has_more()
+  return not self.total or self.next <= self.total or self.returned[1] ~= nil
 end
 
 --- See that take_range(n) has something to take, if there is anything: this
