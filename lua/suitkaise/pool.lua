@@ -480,7 +480,7 @@ local function iterate(self, mode, fn, items)
   local function next_value()
     if over then return nil end
     check_usable(pool, name)
-    check_not_pulling(job, name)
+    if not engine.pulls_aside then check_not_pulling(job, name) end
     open_window(pool, job)
     index, value = take(job)
     if index == nil then engine.run(pool, job, waiter, ready, math.huge)

@@ -27,7 +27,8 @@ local SPEC = {
 
 -- ---- the engine ----
 
-local engine = {}
+-- Iterators are called in tasks of their own, not by the consumer.
+local engine = { pulls_aside = true }
 local pump
 
 function engine.equip(job, fn)
@@ -75,36 +76,48 @@ local function start_item(pool, job, index)
   loop.watch(task, function() finish_item(pool, job, index, task) end)
 end
 
--- Somebody must call the iterator who can wait in it.
-local function pump_in_task(pool)
-  if pool.pumper then return end
-  pool.pumper = Task.spawn("TaskPool", pump, pool, true)
-  pool.pumper.is_watched = true
-  loop.watch(pool.pumper, function() pool.pumper = nil end)
-end
-
--- Start one item of a job: -> did it?
-local function start_one(pool, job, is_task)
+-- Start the next item of a job: -> did it? May wait in the iterator.
+local function start_one(pool, job)
   if pool.running >= pool.workers or job.cancelled then return false end
-  if job.pull and not job.total and not is_task then
-    pump_in_task(pool)
-    return false
-  end
-  if not job:prepare(1) or pool.running >= pool.workers then return false end
+  if not job:prepare(1) then return false end
+  if pool.running >= pool.workers or job.cancelled then return false end
   local index = job:take_range(1)
   if index then start_item(pool, job, index) end
   return index ~= nil
 end
 
+-- An iterator is called in a task of its own: it may wait, for what the
+-- consumer does with the results so far, too.
+local function pull_in_task(pool, job)
+  if job.puller then return end
+  job.puller = Task.spawn("TaskPool", function()
+    while start_one(pool, job) do end
+  end)
+  job.puller.is_watched = true
+  loop.watch(job.puller, function()
+    job.puller = nil
+    wake_consumer(job)
+  end)
+end
+
+local function has_room(pool, job)
+  return pool.running < pool.workers and not job.cancelled
+    and (not job.limit or job.next <= job.limit)
+end
+
 -- Start as many items as may run, of each job in turn.
-function pump(pool, is_task)
+function pump(pool)
   local has_started
   repeat
     has_started = false
     for i = #pool.jobs, 1, -1 do
       local job = pool.jobs[i]
-      if job and job.cancelled then table.remove(pool.jobs, i)
-      elseif job and start_one(pool, job, is_task) then has_started = true end
+      if job.cancelled then table.remove(pool.jobs, i)
+      elseif job.pull and not job.total then
+        if has_room(pool, job) then pull_in_task(pool, job) end
+      elseif start_one(pool, job) then
+        has_started = true
+      end
     end
   until not has_started
 end
@@ -115,7 +128,7 @@ function engine.add(pool, job)
 end
 
 function engine.turn(pool)
-  pump(pool, loop.current() ~= nil)
+  pump(pool)
 end
 engine.tend = engine.turn
 
@@ -139,6 +152,7 @@ function engine.remove(pool, job)
   end
   local tasks = {}
   for task in pairs(job.tasks) do tasks[#tasks + 1] = task end
+  tasks[#tasks + 1] = job.puller
   combine.end_tasks(tasks)
   wake_consumer(job)
 end
