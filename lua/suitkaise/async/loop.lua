@@ -86,13 +86,13 @@ end
 -- Let libuv's timer fire when the first sleeper is due. It counts whole
 -- milliseconds of the same clock; a deadline between two waits for the later.
 local function arm_timer()
-  local first = heap.top()
-  if not first then
+  local deadline = heap.top()
+  if not deadline then
     if timer_at and usable(timer) then timer:stop() end
     timer_at = nil
     return
   end
-  local due = ceil(first.deadline * 1000)
+  local due = ceil(deadline * 1000)
   if due == timer_at and usable(timer) then return end
   if not usable(timer) then timer = uv.new_timer() end
   local left = due - uv.now()
@@ -153,8 +153,9 @@ end
 --- Wake the sleepers that are due, a bounded number at a time.
 local function expire(moment)
   for _ = 1, EXPIRE do
-    local task = heap.top()
-    if not task or task.deadline > moment then return end
+    local deadline, task = heap.top()
+    if not deadline or deadline > moment then return end
+    heap.pop()
     wake(task, expired(task, moment))
   end
 end
@@ -362,7 +363,7 @@ function loop.spawn(class, fn, n, ...)
     state = NEW,
     value = fn,           -- what it is resumed with
     slot = (...),         -- its place in `list`; first, its one argument
-    deadline = 0, at = false, -- its place among the sleepers
+    deadline = 0, at = false, -- see heap
   }, class)
   live[task] = true
   if n > 1 then task.args = { n = n, ... } end
@@ -516,9 +517,9 @@ function loop.next_deadline()
   -- libuv says 0 as well when it has nothing at all to do
   local left = uv.loop_alive() and uv.backend_timeout()
   local soonest = left and left >= 0 and moment + left / 1000 or nil
-  local first = heap.top()
-  if first and (not soonest or first.deadline < soonest) then
-    soonest = first.deadline
+  local deadline = heap.top()
+  if deadline and (not soonest or deadline < soonest) then
+    soonest = deadline
   end
   return soonest
 end
