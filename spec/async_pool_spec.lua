@@ -93,7 +93,8 @@ describe("async.Pool", function()
     local seen = {}
     local sums = pool:star():progress(function(done, total)
       seen[#seen + 1] = done .. "/" .. total
-    end):timeout(20):map(function(a, b) return a + b end, { { 1, 2 }, { 3, 4 } })
+    end):timeout(20):map(function(a, b) return a + b end,
+                         { { 1, 2 }, { 3, 4 } })
     assert.same({ 3, 7, n = 2 }, sums)
     assert.equal("2/2", seen[#seen])
     local unordered = pool:unordered_map(double, numbers(50))
@@ -187,7 +188,9 @@ describe("async.Pool", function()
     with_pool({ workers = 2 }, function()
       local beats = beats_during(function()
         local err = caught(function()
-          return pool:timeout(0.05):map(function() while true do end end, { 1 })
+          return pool:timeout(0.05):map(function()
+            while true do end
+          end, { 1 })
         end)
         assert.is_true(sk.is(err, "ResultTimeoutError"))
       end)
@@ -220,7 +223,7 @@ describe("async.Pool", function()
 
   it("ends the calls of other tasks when it is closed",
     with_pool({ workers = 1 }, function()
-      local task = async.spawn(function() return pool:map(rest, numbers(100)) end)
+      local task = async.spawn(pool.map, pool, rest, numbers(100))
       async.sleep(0.01)
       local beats = beats_during(function() pool:close() end)
       assert.is_true(sk.is(caught(task.await, task), "ClosedError"))
@@ -228,16 +231,16 @@ describe("async.Pool", function()
       assert.is_true(sk.is(caught(pool.map, pool, double, {}), "ClosedError"))
     end))
 
-  it("lets the iterator of the items wait", with_pool({ workers = 1 }, function()
-    if not async_helper.loops_wait then return end
-    local i = 0
-    local results = pool:map(double, function()
-      async.sleep(0.001)
-      i = i + 1
-      if i <= 5 then return i end
-    end)
-    assert.same({ 2, 4, 6, 8, 10, n = 5 }, results)
-  end))
+  it("lets the iterator of the items wait", with_pool({ workers = 1 },
+    function()
+      local i = 0
+      local results = pool:map(double, function()
+        async.sleep(0.001)
+        i = i + 1
+        if i <= 5 then return i end
+      end)
+      assert.same({ 2, 4, 6, 8, 10, n = 5 }, results)
+    end))
 
   it("is a modifier of an ordinary pool as well", function()
     local plain = sk.Pool{ workers = 1 }

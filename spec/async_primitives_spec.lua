@@ -33,7 +33,9 @@ describe("async primitives", function()
   after_each(helper.nothing_left)
 
   for _, kind in ipairs { "Semaphore", "Lock" } do
-    local function new() return async[kind](kind == "Semaphore" and 1 or nil) end
+    local function new()
+      return async[kind](kind == "Semaphore" and 1 or nil)
+    end
 
     describe(kind, function()
       it("lets one in at a time, in the order of asking", function()

@@ -80,8 +80,9 @@ describe("async tasks", function()
         for n = 0, 4 do
           local args = {}
           for i = 1, n do args[i] = i end
-          local task = async.spawn(function(...) return select("#", ...), ... end,
-                                   unpack(args, 1, n))
+          local task = async.spawn(function(...)
+            return select("#", ...), ...
+          end, unpack(args, 1, n))
           assert.same(pack(n, unpack(args, 1, n)), pack(task:await()))
           assert.same(pack(n, unpack(args, 1, n)), pack(task:result()))
         end
@@ -92,7 +93,9 @@ describe("async tasks", function()
       local callable = setmetatable({}, {
         __call = function(_, x) return x + 1 end,
       })
-      assert.equal(8, run(function() return async.spawn(callable, 7):await() end))
+      assert.equal(8, run(function()
+        return async.spawn(callable, 7):await()
+      end))
     end)
 
     it("start a task only when its maker waits", function()

@@ -10,7 +10,7 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
-local engine = require "suitkaise.pool.engine"
+local worker_engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local options = require "suitkaise.options"
 local wait = require "suitkaise.async.wait"
@@ -61,7 +61,7 @@ local function new(_, opts)
   end
   local self = setmetatable({
     workers = workers, options = checked,
-    engine = engine, jobs = {}, by_id = {}, job_ids = 0,
+    engine = worker_engine, jobs = {}, by_id = {}, job_ids = 0,
     generation = core.generation(),
     is_unsettled = false, -- see engine
   }, Pool)

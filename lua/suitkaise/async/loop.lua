@@ -13,7 +13,7 @@ local Waiters = require "suitkaise.async.waiters"
 
 local loop = {}
 
-local create = coroutine.create
+local create, status = coroutine.create, coroutine.status
 local resume, running = coroutine.resume, coroutine.running
 local yield = coroutine.yield
 local close = rawget(coroutine, "close") -- Lua 5.4
@@ -239,13 +239,29 @@ local function keep_results(task, ...)
   return ENDED
 end
 
--- What every task's coroutine runs; the first two spare its stack.
-local function body_0(task, fn)
-  return keep_results(task, fn())
+-- What a task's coroutine runs: one task after another, so that most tasks
+-- need no coroutine of their own.
+local function body(task, fn, n, value)
+  while true do
+    if n == 0 then keep_results(task, fn())
+    else keep_results(task, fn(value)) end
+    task, fn, n, value = yield(ENDED)
+  end
 end
 
-local function body_1(task, fn, value)
-  return keep_results(task, fn(value))
+-- Coroutines without a task. The collector takes them with it: they last as
+-- long as tasks come and go quickly.
+local spares = setmetatable({}, { __mode = "v" })
+local n_spares = 0
+
+local function take_thread()
+  while n_spares > 0 do
+    local thread = spares[n_spares]
+    spares[n_spares] = nil
+    n_spares = n_spares - 1
+    if thread then return thread end
+  end
+  return create(body)
 end
 
 local function body_n(task, fn, ...)
@@ -283,6 +299,10 @@ local function leave_off(task, ok, first)
     elseif task.outer and task.outer[1] then
       ok, first = end_call(task, ok, first)
     elseif ok then
+      if status(thread) == "suspended" then
+        n_spares = n_spares + 1
+        spares[n_spares] = thread
+      end
       return end_task(task)
     else
       return fail(task, first, traceback(thread))
@@ -293,7 +313,9 @@ end
 local function begin(task)
   local args, fn, value = task.args, task.value, task.slot
   task.value, task.slot, task.state = nil, nil, READY
-  if not args then return resume(task.thread, task, fn, value) end
+  if not args then
+    return resume(task.thread, task, fn, task.deadline, value)
+  end
   task.args = nil
   return resume(task.thread, task, fn, unpack(args, 1, args.n))
 end
@@ -359,11 +381,10 @@ loop.run_ready = run_ready
 --- Make a task that is ready to run.
 function loop.spawn(class, fn, n, ...)
   local task = setmetatable({
-    thread = create(n == 0 and body_0 or n == 1 and body_1 or body_n),
-    state = NEW,
+    thread = n < 2 and take_thread() or create(body_n), state = NEW,
     value = fn,           -- what it is resumed with
     slot = (...),         -- its place in `list`; first, its one argument
-    deadline = 0, at = false, -- see heap
+    deadline = n, at = false, -- see heap; first, how many arguments
   }, class)
   live[task] = true
   if n > 1 then task.args = { n = n, ... } end
