@@ -60,13 +60,12 @@ describe("async in a host's libuv loop", function()
     local timer = uv.new_timer()
     timer:start(1, 1, function() beats = beats + 1 end)
     async.spawn(function()
-      async.sleep(0.02)
+      while beats < 5 do async.sleep(0.001) end
       result = "done"
       timer:close()
     end)
     uv.run()
     assert.equal("done", result)
-    assert.is_true(beats >= 5)
   end)
 
   it("takes tasks from a callback of the host", function()

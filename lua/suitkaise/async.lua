@@ -15,6 +15,7 @@ local event = require "suitkaise.async.event"
 local loop = require "suitkaise.async.loop"
 local semaphore = require "suitkaise.async.semaphore"
 local Task = require "suitkaise.async.task"
+local Waiters = require "suitkaise.async.waiters"
 
 local async = {}
 
@@ -110,25 +111,19 @@ end
 --   an error, those
 -- @usage local err, stat = async.call(uv.fs_stat, "/etc/passwd")
 function async.call(fn, ...)
-  local task = loop.enter "async.call"
-  local results, is_waiting
-  local args = { n = select("#", ...), ... }
-  args.n = args.n + 1
+  local task, list = loop.enter "async.call", Waiters.new()
+  local results
+  local args = { n = select("#", ...) + 1, ... }
   args[args.n] = function(...)
     if results then return end
     results = { n = select("#", ...), ... }
-    if is_waiting then loop.wake(task, true) end
+    if task.list == list then loop.wake(task, true) end
   end
   local started, message, code = fn(unpack(args, 1, args.n))
   if started == nil and message ~= nil then return nil, message, code end
-  if not results then
-    is_waiting = true
-    local value = loop.park_raw(task)
-    is_waiting = false
-    if value == loop.CANCEL then
-      results = { n = 0 }
-      loop.deliver(task)
-    end
+  if not results and loop.park_raw_in(task, list) == loop.CANCEL then
+    results = {}
+    loop.deliver(task)
   end
   return unpack(results, 1, results.n)
 end

@@ -137,8 +137,9 @@ static void settle_signals (void) {
 ** is taken: closing drops those of a file. */
 static void let_go (sk_share *s) {
   enum { SEGMENTS = 256 };
-  int keep[KEPT + SEGMENTS];
+  int keep[KEPT + SEGMENTS + 1];
   size_t n = sk_segment_fds(keep, SEGMENTS);
+  if (sk_root_event() >= 0) keep[n++] = sk_root_event();
   sk_generation();  /* first: forgetting children closes numbers, too */
   memcpy(keep + n, s->kept, s->n_kept * sizeof *keep);
   os_close_others(keep, n + s->n_kept);
