@@ -40,6 +40,7 @@ local FIELDS = {
   Skprocess = { "suitkaise.skprocess" },
   processing = { "suitkaise.processing" },
   interrupts = { "suitkaise.processing", "interrupts" },
+  async = { "suitkaise.async" },
 }
 
 local sk = { version = "0.1.0" }

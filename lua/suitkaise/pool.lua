@@ -7,14 +7,14 @@
 -- for v in pool:unordered_imap(parse, files) do print(v) end
 -- pool:close()
 
-local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
-local engine = require "suitkaise.pool.engine"
+local worker_engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local options = require "suitkaise.options"
 local registry = require "suitkaise.processing.registry"
+local wait = require "suitkaise.async.wait"
 
 local Pool = { __name = "Pool" }
 Pool.__index = Pool
@@ -62,7 +62,7 @@ local function new(_, opts)
   end
   local self = setmetatable({
     workers = workers, options = checked,
-    jobs = {}, by_id = {}, job_ids = 0,
+    engine = worker_engine, jobs = {}, by_id = {}, job_ids = 0,
     generation = core.generation(),
     is_unsettled = false, -- see engine
   }, Pool)
@@ -71,8 +71,27 @@ local function new(_, opts)
   return self
 end
 
+--- A pool whose calls yield the task that makes them: `sk.async.Pool`.
+-- @local
+function Pool.new_async(opts)
+  local waiter = wait.yielding()
+  local self = new(Pool, opts)
+  self.waiter = waiter
+  return self
+end
+
+-- How a call waits. `is_loop`: in the iterator of a `for`.
+local function waiter_of(self, said, is_loop)
+  local is_async = self.waiter or said and said.asynced
+  if not is_async or is_loop and not wait.can_yield_in_loops then
+    return wait.blocking
+  end
+  return wait.yielding()
+end
+
 -- Is it ours to use, or to end?
 local function check_owner(self, name)
+  local engine = self.engine
   if self.generation ~= core.generation() then
     errors.raise("ClosedError", {
       message = name .. ": this pool belongs to another process, which made "
@@ -93,18 +112,30 @@ local function check_usable(self, name)
     errors.raise("ClosedError", { message = name .. ": the pool is closed" },
                  "caller")
   end
-  if self.is_unsettled then engine.settle_anew(self) end
+  if self.is_unsettled then self.engine.settle_anew(self) end
 end
 
 local function is_seconds(value)
   return type(value) == "number" and value == value and value >= 0
 end
 
+-- A class that shares the methods of Pool, with an engine of its own, has
+-- itself as `pool_class`: see async/taskpool.lua.
+local function is_pool(self)
+  local class = getmetatable(self)
+  return class == Pool
+    or type(class) == "table" and rawget(class, "pool_class") == class
+end
+
 local function check_pool(self, name)
-  if getmetatable(self) ~= Pool then
+  if not is_pool(self) then
     errors.argument(name, "self", self, "a Pool (call it with a colon)",
                     "caller")
   end
+end
+
+local function kind_of(pool)
+  return getmetatable(pool).__name
 end
 
 -- -> false when it was closed before
@@ -117,9 +148,10 @@ local function begin_end(self, name, how)
     job:break_off(errors.new("ClosedError", {
       message = "the pool was " .. how .. " before the loop had ended",
     }))
-    if not self.is_unsettled then engine.remove(self, job) end
+    if not self.is_unsettled then self.engine.remove(self, job) end
   end
   self.is_closed = true
+  wait.share_news(self.crew)
   return true
 end
 
@@ -134,7 +166,7 @@ function Pool:close(timeout)
                     "a number of seconds of at least 0", "caller")
   end
   if begin_end(self, "Pool:close", "closed") then
-    self.crew:finish(timeout or CLOSE_SECONDS)
+    self.crew:finish(timeout or CLOSE_SECONDS, waiter_of(self))
   end
 end
 
@@ -149,7 +181,7 @@ function Pool:__close()
 end
 
 function Pool:__tostring()
-  return string.format("Pool: %d workers%s", self.workers,
+  return string.format("%s: %d workers%s", kind_of(self), self.workers,
                        self.is_closed and ", closed" or "")
 end
 
@@ -222,6 +254,15 @@ function modifiers:timeout(seconds)
   return view_of(self, "timeout", seconds)
 end
 
+--- Yield the task that makes the call instead of blocking; see
+-- @{suitkaise.async}.
+-- @function Pool:asynced
+-- @treturn Pool a view of the same pool
+-- @usage pool:asynced():map(fn, items)
+function modifiers:asynced()
+  return view_of(self, "asynced", true)
+end
+
 -- ---- making a job ----
 
 local function is_callable(fn)
@@ -248,7 +289,7 @@ local function check_items(name, items)
 end
 
 local function new_job(self, mode, said, fn, items)
-  local name = "Pool:" .. mode
+  local name = kind_of(self) .. ":" .. mode
   check_usable(self, name)
   if not is_callable(fn) then
     errors.argument(name, "fn", fn, "a function", "caller")
@@ -261,39 +302,19 @@ local function new_job(self, mode, said, fn, items)
     progress = said.progress,
     item_timeout = lazily and said.timeout or nil,
     max_chunk = lazily and MAX_IMAP_CHUNK or nil,
+    pcall = waiter_of(self, said, lazily).pcall,
   }
-  local ok, bytes = pcall(cerial.serialize, {
-    fn = fn, star = said.star, timed = how.item_timeout ~= nil,
-  })
+  self.job_ids = self.job_ids + 1
+  local job = Job.new(self.job_ids, items, total, how)
+  local ok, why = self.engine.equip(job, fn)
   if not ok then
     errors.raise("SerializationError", {
       message = name .. ": fn cannot be sent to a worker",
-      original_error = bytes,
+      original_error = why,
     }, "caller")
   end
-  self.job_ids = self.job_ids + 1
-  local job = Job.new(self.job_ids, items, total, how)
   check_usable(self, name) -- still, after hooks and metamethods
-  job.bytes = bytes
   return job
-end
-
--- A function that shows the progress of a job when it is called.
-local function shower(job)
-  local show = job.how.progress
-  if not show then return function() end end
-  local shown, bar
-  if show == true then
-    bar = require "suitkaise.shared.bar".new(io.stderr, job.total)
-    show = function(done) bar:update(done) end
-  end
-  return function(at_end)
-    if job.done ~= shown then
-      shown = job.done
-      show(job.done, job.total)
-    end
-    if at_end and bar then bar:finish() end
-  end
 end
 
 -- Raise any value at the caller's line: an error of ours learns it there.
@@ -312,7 +333,7 @@ end
 -- ---- map ----
 
 local function finish_map(self, job)
-  engine.remove(self, job)
+  self.engine.remove(self, job)
   raise_whole(job)
   local results = job.values
   results.n = job.total
@@ -324,9 +345,9 @@ local function finish_map(self, job)
   return results
 end
 
-local function late_error(mode, job, seconds)
+local function late_error(name, job, seconds)
   return errors.new("ResultTimeoutError", {
-    message = string.format("Pool:%s: %s of %s items done within %g s", mode,
+    message = string.format("%s: %s of %s items done within %g s", name,
                             job.done, job.total or "unknown", seconds),
     timeout = seconds,
   })
@@ -334,12 +355,13 @@ end
 
 local function run_map(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
-  local job = new_job(pool, mode, said, fn, items)
-  local show = shower(job)
+  local job, engine = new_job(pool, mode, said, fn, items), pool.engine
+  local show = job:shower()
   local deadline = said.timeout and core.now() + said.timeout or math.huge
-  local ok, done = pcall(function()
+  local waiter = waiter_of(pool, said)
+  local ok, done = waiter.pcall(function()
     engine.add(pool, job)
-    local in_time = engine.run(pool, function()
+    local in_time = engine.run(pool, job, waiter, function()
       show()
       return job:is_finished()
     end, deadline)
@@ -349,8 +371,8 @@ local function run_map(self, mode, fn, items)
   if ok and done then return finish_map(pool, job) end
   if not pool.is_unsettled then engine.remove(pool, job) end
   if not ok then error(done, 0) end -- of the progress function, or Ctrl-C
-  local late = late_error(mode, job, said.timeout)
-  engine.break_workers(pool, job, late)
+  local late = late_error(kind_of(pool) .. ":" .. mode, job, said.timeout)
+  engine.break_workers(pool, job, late, waiter)
   raise(late)
 end
 
@@ -441,9 +463,10 @@ end
 
 local function iterate(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
-  local job = new_job(pool, mode, said, fn, items)
-  local show = shower(job)
-  local take = next_of[mode]
+  local job, engine = new_job(pool, mode, said, fn, items), pool.engine
+  local show = job:shower()
+  local take, waiter = next_of[mode], waiter_of(pool, said, true)
+  local name = kind_of(pool) .. ":" .. mode
   local index, value, over
   job.yielded = 0
   local sentinel = on_collect(function()
@@ -458,11 +481,11 @@ local function iterate(self, mode, fn, items)
   end
   local function next_value()
     if over then return nil end
-    check_usable(pool, "Pool:" .. mode)
-    check_not_pulling(job, "Pool:" .. mode)
+    check_usable(pool, name)
+    if not engine.pulls_aside then check_not_pulling(job, name) end
     open_window(pool, job)
     index, value = take(job)
-    if index == nil then engine.run(pool, ready, math.huge)
+    if index == nil then engine.run(pool, job, waiter, ready, math.huge)
     elseif (job.mean or 0) > TEND_SECONDS then engine.tend(pool) end
     if index ~= nil then return deliver(job, index, value) end
     over = sentinel ~= nil

@@ -21,6 +21,7 @@
 
 static sk_segment *all;
 static sk_segment *_Atomic root;
+static _Atomic int root_event = -1;  /* inherited with it */
 
 /* The next multiple of `to`, or UINT64_MAX: more than there ever is. */
 static uint64_t round_up (uint64_t n, uint64_t to) {
@@ -232,14 +233,24 @@ size_t sk_segment_fds (int *fds, size_t room) {
   return n;
 }
 
+int sk_root_event (void) {
+  return atomic_load(&root_event);
+}
+
 int sk_root (sk_segment **out) {
   sk_segment *none = NULL, *mine;
-  int rc;
+  int rc, event = -1;
   if (!atomic_load(&root)) {
     if ((rc = sk_segment_create("suitkaise", ROOT_MAX, &mine))) return rc;
+    /* without it event loops look now and then */
+    if (os_event_create(&event)) event = -1;
     /* another thread may have been faster: its root is everybody's */
-    if (!atomic_compare_exchange_strong(&root, &none, mine))
+    if (atomic_compare_exchange_strong(&root, &none, mine)) {
+      atomic_store(&root_event, event);
+    } else {
       sk_segment_close(mine);
+      if (event >= 0) close(event);
+    }
   }
   *out = atomic_load(&root);
   return 0;

@@ -66,6 +66,10 @@ int sk_segment_join_at (pid_t pid, int fd, uint64_t id, sk_segment **out);
 sk_segment *sk_segment_of (const void *p);
 sk_segment *sk_segment_by_id (uint64_t id);
 
+/* An event that all processes with this root hold, at the same descriptor;
+** -1 when there is none. */
+int sk_root_event (void);
+
 /* Hand out all that is left of the reservation, from a page on. Nothing of it
 ** exists until sk_segment_back makes it so. */
 int sk_segment_rest (sk_segment *s, uint64_t *off, uint64_t *bytes);

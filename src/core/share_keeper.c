@@ -137,11 +137,13 @@ static void settle_signals (void) {
 /* The host's files, sockets and pipes are not held open by us. Before any lock
 ** is taken: closing drops those of a file. */
 static void let_go (sk_share *s) {
+  int event = sk_root_event();
   size_t n = sk_segment_fds(NULL, 0);
-  int *keep = calloc(n + s->n_kept, sizeof *keep);
+  int *keep = calloc(n + s->n_kept + 1, sizeof *keep);
   sk_generation();  /* first: forgetting children closes numbers, too */
   if (!keep) return;
   sk_segment_fds(keep, n);
+  if (event >= 0) keep[n++] = event;
   memcpy(keep + n, s->kept, s->n_kept * sizeof *keep);
   os_close_others(keep, n + s->n_kept);
   free(keep);

@@ -136,8 +136,13 @@ SK_API void sk_bell_awake (sk_bell *b);
 /* Wake the sleeper if it sleeps at least as lightly as `how`: SK_LAZY wakes
 ** any sleeper, SK_EAGER only one that asked for anything. */
 SK_API void sk_bell_ring (sk_bell *b, enum sk_sleep how);
-/* Descriptor that is readable after a ring, for event loops; -1: none. */
+/* Descriptor that is readable after a ring, for event loops; -1: none. The
+** loop does: sk_bell_listen; look for work; sleep on the descriptor; then
+** sk_bell_hush, which forgets the rings so far. */
 SK_API int sk_bell_fd (const sk_bell *b);
+SK_API void sk_bell_hush (sk_bell *b);
+/* Is there something to read, now? For loops that are driven from outside. */
+SK_API int sk_readable (int fd);
 
 /* ---- cell: one shared atomic 64-bit word on a cache line of its own ----
 ** Never freed. Any process that sees the segment may do anything with it.
@@ -163,6 +168,13 @@ SK_API void sk_cell_set_note (sk_cell *c, int which, int64_t v);
 SK_API int sk_cell_wait (sk_cell *c, int64_t seen, int64_t timeout_ns);
 /* Wake everybody who waits: after a change that somebody may wait for. */
 SK_API void sk_cell_wake (sk_cell *c);
+/* The same for event loops: 1 when the value is not `seen` any more, else the
+** next wake of it makes the descriptors of sk_cells_watch readable, those of
+** all processes. One such descriptor hears of every cell; its owner then
+** calls sk_cells_hush, looks, and listens again. */
+SK_API int sk_cell_listen (sk_cell *c, int64_t seen);
+SK_API int sk_cells_watch (int *fd);
+SK_API void sk_cells_hush (int fd);
 
 /* ---- lane: a ring of messages from one process to another ----
 ** One writer, one reader. A message is visible when it is published, whole,
@@ -309,6 +321,14 @@ SK_API int sk_process_gone (pid_t pid);
 
 /* In a child of sk_process_fork: 1 when its parent is gone. */
 SK_API int sk_process_orphaned (void);
+/* In a child: an empty poller takes the place of the one behind `fd`, which
+** an event loop made before the fork. What the child then does with that loop
+** does not change what its parent watches. */
+SK_API int sk_poller_renew (int fd);
+/* A descriptor that is readable while one of the processes has ended, for
+** event loops. The caller closes it, before any of the processes is freed
+** or soon after: it does not keep them. SKE_LOST: one has ended already. */
+SK_API int sk_process_watch (sk_process *const *procs, size_t n, int *fd);
 
 /* ---- waiting for several things at once ---- */
 

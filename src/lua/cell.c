@@ -247,6 +247,16 @@ static int cell_wait (lua_State *L) {
   return push_reached(L, seen, h);
 }
 
+/* raw.listen(c): is the goal reached? If not, the next change of it is heard
+** by the event loops, see core.cells_watch. */
+static int cell_listen (lua_State *L) {
+  handle *h = check_self(L, "wait");
+  int64_t seen = sk_cell_load(h->cell);
+  while (seen < h->goal && sk_cell_listen(h->cell, seen))
+    seen = sk_cell_load(h->cell);
+  return push_reached(L, seen, h);
+}
+
 /* raw.watch(c, on): is a bar attached? */
 static int cell_watch (lua_State *L) {
   check_self(L, "bar")->watched = lua_toboolean(L, 2);
@@ -385,7 +395,8 @@ static const luaL_Reg all_class[] = {
 };
 
 static const luaL_Reg all_raw[] = {
-  { "find", cell_find }, { "wait", cell_wait }, { "watch", cell_watch }, END
+  { "find", cell_find }, { "wait", cell_wait }, { "listen", cell_listen },
+  { "watch", cell_watch }, END
 };
 
 static const luaL_Reg counter_class[] = {

@@ -35,6 +35,48 @@ static void replace_os_exit (lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* ---- the event loop of a host ----
+** A child must not change what its parent's libuv loop watches: the two share
+** the descriptor of that. It gets an empty one in its place, and what is in
+** the registry lets suitkaise.async make a fresh loop. */
+
+#define CHILD_HOOK "suitkaise.child_hook"      /* a function */
+#define FOREIGN_LOOP "suitkaise.foreign_loop"  /* luv as it was at the fork */
+
+/* Push luv if it is loaded, else nil; -> its loop's descriptor or -1. */
+static int push_luv (lua_State *L) {
+  int fd = -1;
+  lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+  lua_getfield(L, -1, "luv");
+  lua_remove(L, -2);
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    return fd;
+  }
+  lua_getfield(L, -1, "backend_fd");
+  if (!lua_pcall(L, 0, 1, 0) && lua_isnumber(L, -1))
+    fd = (int)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return fd;
+}
+
+/* In the child, luv or nil on top: nothing of the parent's loop is used. */
+static void leave_loop (lua_State *L) {
+  if (!lua_isnil(L, -1)) lua_setfield(L, LUA_REGISTRYINDEX, FOREIGN_LOOP);
+  else lua_pop(L, 1);
+  lua_getfield(L, LUA_REGISTRYINDEX, CHILD_HOOK);
+  if (!lua_isfunction(L, -1) || lua_pcall(L, 0, 0, 0)) lua_pop(L, 1);
+}
+
+/* child_hook(fn): fn() is called first of all in forked children. */
+static int core_child_hook (lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, CHILD_HOOK);
+  return 0;
+}
+
 #define FAILED 1  /* exit code of a child whose body raised */
 
 /* Call the function below its arguments and end the process, whatever
@@ -50,17 +92,21 @@ static void run_child (lua_State *L, int nargs) {
 /* fork(fn, ...) -> process; in the child fn(...) runs and the child ends */
 static int core_fork (lua_State *L) {
   process_ud *ud;
-  int rc;
+  int rc, nargs = lua_gettop(L) - 1, loop_fd;
   luaL_checktype(L, 1, LUA_TFUNCTION);
   ud = lua_newuserdata(L, sizeof *ud);
   ud->p = NULL;
   luaL_getmetatable(L, PROCESS);
   lua_setmetatable(L, -2);
+  loop_fd = push_luv(L);
   rc = sk_process_fork(&ud->p);
   if (rc == SK_CHILD) {
+    if (loop_fd >= 0) sk_poller_renew(loop_fd);
+    leave_loop(L);
     lua_pop(L, 1);
-    run_child(L, lua_gettop(L) - 1);
+    run_child(L, nargs);
   }
+  lua_pop(L, 1);
   return rc ? lsk_fail(L, rc, "cannot start a process") : 1;
 }
 
@@ -226,6 +272,7 @@ static int core_signal_name (lua_State *L) {
 static const luaL_Reg functions[] = {
   { "fork", core_fork },
   { "exit", core_exit },
+  { "child_hook", core_child_hook },
   { "getpid", core_getpid },
   { "cpu_count", core_cpu_count },
   { "generation", core_generation },

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -450,6 +451,37 @@ int os_poll (const int *fds, size_t n, int64_t timeout_ns) {
   if (rc > 0) return closed ? SKE_SYS : 0;
   if (rc == 0) return SKE_TIMEOUT;
   return errno == EINTR ? SKE_INTR : SKE_SYS;
+}
+
+int os_poller_create (const int *fds, size_t n, int once, int *fd) {
+  uint32_t events = once ? EPOLLIN | EPOLLET : EPOLLIN;
+  int poller, rc;
+  size_t i;
+  if ((rc = settle(epoll_create1(EPOLL_CLOEXEC), &poller))) return rc;
+  for (i = 0; i < n; i++) {
+    struct epoll_event e = { .events = events };
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fds[i], &e)) {
+      int err = errno;
+      close(poller);
+      errno = err;
+      return SKE_SYS;
+    }
+  }
+  *fd = poller;
+  return 0;
+}
+
+void os_poller_clear (int fd) {
+  struct epoll_event e;
+  if (epoll_wait(fd, &e, 1, 0) < 0) return;  /* nothing to clear */
+}
+
+int os_poller_renew (int fd) {
+  int fresh = epoll_create1(EPOLL_CLOEXEC), rc;
+  if (fresh < 0) return SKE_SYS;
+  rc = dup3(fresh, fd, O_CLOEXEC) < 0 ? SKE_SYS : 0;
+  close(fresh);
+  return rc;
 }
 
 /* ---- processes ---- */

@@ -102,6 +102,13 @@ void os_event_clear (int fd);
 /* Sleep until one of the descriptors is readable. */
 int os_poll (const int *fds, size_t n, int64_t timeout_ns);
 
+/* A poller: a descriptor that is readable while one of n others is. With
+** `once`: after one of them was rung, until os_poller_clear. */
+int os_poller_create (const int *fds, size_t n, int once, int *fd);
+void os_poller_clear (int fd);
+/* Put an empty poller in the place of one that a fork left shared. */
+int os_poller_renew (int fd);
+
 /* ---- processes ---- */
 
 /* A descriptor that is readable once the process has ended. SKE_LOST when it
