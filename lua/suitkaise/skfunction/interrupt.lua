@@ -89,10 +89,17 @@ local function find_late(now)
   return late
 end
 
+local OWN = debug.getinfo(1, "S").source
 local check
 
--- Code that catches the error and goes on is hit again; after the grace time
--- at its very next instruction, so that no loop can catch it all.
+-- Is the hook called in this file? A call that has ended is about to put the
+-- hook away.
+local function is_leaving()
+  return debug.getinfo(3, "S").source == OWN
+end
+
+-- Code that catches the error has the grace time to clean up. Then it is hit
+-- at its very next instruction, and the next, so that no loop can catch all.
 check = function()
   local now = core.now()
   if active and now < active.deadline and not active.outer
@@ -100,10 +107,10 @@ check = function()
     return
   end
   local late = find_late(now)
-  if not late then return end
-  if not late.since then
-    late.since = now
-  elseif now - late.since > GRACE_SECONDS then
+  if not late or is_leaving() then return end
+  late.since = late.since or now
+  if now > late.since then
+    if now - late.since < GRACE_SECONDS then return end
     sethook(check, "", 1) -- where it runs now
   end
   error(late.error, 0)
