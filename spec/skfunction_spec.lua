@@ -94,6 +94,14 @@ describe("Skfunction", function()
     assert.equal("get", Api.get.name)
   end)
 
+  it("has methods whose reads and writes are found", function()
+    local Api = sk.class "SkfFields"
+    function Api:add(x) self.sum = self.sum + x end
+    skf(Api)
+    local writes = require "suitkaise.detect".method(Api, "add").writes
+    assert.same(has_bytecode and { sum = true } or "all", writes)
+  end)
+
   it("works in a Pool", function()
     local pool = sk.Pool { workers = 2 }
     local results = pool:map(skf(function(x) return x * 2 end), { 1, 2, 3 })

@@ -376,6 +376,12 @@ local function remember(class, name, fn, answer, deps)
   return answer
 end
 
+-- What an Skfunction calls.
+local function function_of(skf)
+  local base = rawget(skf, "_base")
+  return type(base) == "table" and base.fn or skf
+end
+
 --- What a method does to the fields of its object.
 -- @tparam ?table class its object's metatable
 -- @tparam string name
@@ -391,6 +397,7 @@ function detect.method(class, name, fn)
                     "caller")
   end
   if fn == nil then fn = class and class[name] end
+  if type(fn) == "table" then fn = function_of(fn) end
   if type(fn) ~= "function" then
     errors.argument("detect.method", "fn", fn, "a function", "caller")
   end

@@ -106,8 +106,7 @@ end
 local function bind(self, call)
   local parameters = part "parameters"
   local known = parameters.check(name_of(self), self._base.fn, self._bound)
-  local binder = parameters.binder(known, self._bound)
-  return function(...) return binder(call, ...) end
+  return parameters.bind(known, self._bound, call)
 end
 
 -- Functions among the arguments arrive as Skfunctions.

@@ -89,6 +89,15 @@ local function find_late(now)
   return late
 end
 
+local function late_error(call)
+  call.error = call.error or errors.new("FunctionTimeoutError", {
+    message = string.format("%s took longer than %g s", call.name,
+                            call.seconds),
+    timeout = call.seconds,
+  })
+  return call.error
+end
+
 local OWN = debug.getinfo(1, "S").source
 local check
 
@@ -113,7 +122,7 @@ check = function()
     if now - late.since < GRACE_SECONDS then return end
     sethook(check, "", 1) -- where it runs now
   end
-  error(late.error, 0)
+  error(late_error(late), 0)
 end
 
 -- ---- a call ----
@@ -144,20 +153,18 @@ local function finish(call, ok, ...)
   if ok and not is_late then return ... end
   local err = (...)
   if not is_late then error(err, 0) end
-  if not ok and err ~= call.error then
+  local late = late_error(call)
+  if not ok and err ~= late then
     if errors.is(err, "FunctionTimeoutError") then error(err, 0) end
-    call.error.original_error = err
+    late.original_error = err
   end
-  errors.raise(getmetatable(call.error), call.error, "caller")
+  errors.raise(getmetatable(late), late, "caller")
 end
 
 local function new_call(name, seconds)
   return {
-    deadline = core.now() + seconds, outer = active,
-    error = errors.new("FunctionTimeoutError", {
-      message = string.format("%s took longer than %g s", name, seconds),
-      timeout = seconds,
-    }),
+    deadline = core.now() + seconds, outer = active, name = name,
+    seconds = seconds,
   }
 end
 

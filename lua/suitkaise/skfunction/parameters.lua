@@ -106,39 +106,35 @@ function parameters.check(owner, fn, values)
   return known
 end
 
-local unpack = rawget(_G, "unpack") or table.unpack
+-- A function whose text has the bound arguments in their places, so that it is
+-- as quick as one written by hand: function(p1, p3, ...) return fn(p1, b2, p3,
+-- ...) end
+local function source_of(known, bound)
+  local free, all = {}, {}
+  for i = 1, known.count do
+    if bound[known.names[i]] ~= nil then
+      all[i] = "b[" .. i .. "]"
+    else
+      free[#free + 1] = "p" .. i
+      all[i] = "p" .. i
+    end
+  end
+  free[#free + 1], all[#all + 1] = "...", "..."
+  return "local fn, b = ... return function(" .. table.concat(free, ", ")
+    .. ") return fn(" .. table.concat(all, ", ") .. ") end"
+end
 
 --- Fill in what is bound; the other arguments go to the other parameters, in
 -- order.
 -- @tparam table known see @{of}
 -- @tparam table bound by name
--- @treturn function(fn, ...) that calls it so
-function parameters.binder(known, bound)
-  local first, is_bound = {}, {}
-  for i, name in ipairs(known.names) do
-    if bound[name] ~= nil then
-      first[i], is_bound[i] = bound[name], true
-    end
-  end
-  local count = known.count
-  return function(fn, ...)
-    local given, n = { ... }, select("#", ...)
-    local all, at = {}, 0
-    for i = 1, count do
-      if is_bound[i] then
-        all[i] = first[i]
-      else
-        at = at + 1
-        all[i] = given[at]
-      end
-    end
-    local total = count
-    for i = at + 1, n do
-      total = total + 1
-      all[total] = given[i]
-    end
-    return fn(unpack(all, 1, total))
-  end
+-- @tparam function fn
+-- @treturn function
+function parameters.bind(known, bound, fn)
+  local values = {}
+  for i, name in ipairs(known.names) do values[i] = bound[name] end
+  local compile = rawget(_G, "loadstring") or load
+  return assert(compile(source_of(known, bound), "=bound"))(fn, values)
 end
 
 --- Arguments by name as an array for a call.
