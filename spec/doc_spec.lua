@@ -42,7 +42,7 @@ end
 
 local pages = {
   "doc/shared.md", "doc/errors.md", "doc/cerial.md", "doc/sktime.md",
-  "doc/circuit.md",
+  "doc/circuit.md", "doc/skfunction.md",
 }
 if helper.run "print((pcall(require, 'luv')))" == "true\n" then
   pages[#pages + 1] = "doc/async.md"

@@ -15,37 +15,9 @@ local DOWN_BYTES = 4 * 1024  -- ring of the one order to begin
 local UP_BYTES = 64 * 1024   -- ring of the results
 local END_SECONDS = 1        -- a child that has sent its result is given to end
 local JOB, ITEM = 1, 1       -- the one piece of work of such a child
-local SPARE_LINKS = 4        -- kept for the next ones: making one takes longer
 
 local function pack(...)
   return { n = select("#", ...), ... }
-end
-
--- ---- links ----
-
-local spare = {}
-
-local function is_ours(link)
-  return link.generation == core.generation()
-end
-
-local function open_link()
-  local kept = table.remove(spare)
-  if kept and is_ours(kept) then return kept.link end
-  local link, message = core.link(DOWN_BYTES, UP_BYTES)
-  if not link then
-    errors.raise("Error", {
-      message = "background: cannot start a process: " .. message,
-    }, "caller")
-  end
-  return link
-end
-
--- Its child has been reaped.
-local function give_back(link)
-  if #spare >= SPARE_LINKS then return link:close() end
-  link:reset()
-  spare[#spare + 1] = { link = link, generation = core.generation() }
 end
 
 -- ---- the child ----
@@ -83,7 +55,7 @@ local function finish(self)
     core.wait({}, { self.process }, "eager", math.min(left, 0.05))
   end
   self.process:close()
-  give_back(self.link)
+  self.link:close()
 end
 
 local function failure(self, details)
@@ -128,7 +100,13 @@ end
 
 function Source:cancel()
   self.process:close() -- kills it
-  give_back(self.link)
+  self.link:close()
+end
+
+local function refuse(name, why)
+  errors.raise("Error", {
+    message = name .. ": cannot start a process: " .. why,
+  }, "caller")
 end
 
 --- Call `fn(...)` in a new process.
@@ -141,14 +119,13 @@ end
 --   `traceback`, `pid`) or WorkerDiedError (`signal` or `exit_code`, `pid`)
 -- @raise Error when the system has no more processes or memory
 function background.start(name, fn, ...)
-  local link = open_link()
+  local link, why = core.link(DOWN_BYTES, UP_BYTES)
+  if not link then refuse(name, why) end
   link:put_work(JOB, { true }, ITEM, ITEM)
   local process, message = core.fork(serve, link, fn, pack(...))
   if not process then
     link:close()
-    errors.raise("Error", {
-      message = name .. ": cannot start a process: " .. message,
-    }, "caller")
+    refuse(name, message)
   end
   return Future.new(setmetatable({
     name = name, link = link, process = process, pid = process:pid(),

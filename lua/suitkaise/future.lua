@@ -161,7 +161,7 @@ function Future:__tostring()
   return "Future: " .. self._state
 end
 
-function Future:__serialize()
+function Future.__serialize()
   errors.raise("SerializationError", {
     message = "a Future belongs to the process that waits for it",
   }, "caller")

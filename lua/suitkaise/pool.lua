@@ -14,6 +14,7 @@ local worker_engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local options = require "suitkaise.options"
 local registry = require "suitkaise.processing.registry"
+local views = require "suitkaise.views"
 local wait = require "suitkaise.async.wait"
 
 local Pool = { __name = "Pool" }
@@ -115,10 +116,6 @@ local function check_usable(self, name)
   if self.is_unsettled then self.engine.settle_anew(self) end
 end
 
-local function is_seconds(value)
-  return type(value) == "number" and value == value and value >= 0
-end
-
 -- A class that shares the methods of Pool, with an engine of its own, has
 -- itself as `pool_class`: see async/taskpool.lua.
 local function is_pool(self)
@@ -161,7 +158,7 @@ end
 --   stopped ones at once
 function Pool:close(timeout)
   check_pool(self, "Pool:close")
-  if timeout ~= nil and not is_seconds(timeout) then
+  if timeout ~= nil and not views.is_seconds(timeout) then
     errors.argument("Pool:close", "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
@@ -207,11 +204,8 @@ end
 
 local function view_of(self, name, value)
   local pool, how = pool_and_how(self, name)
-  local new_how = { [name] = value }
-  for k, v in pairs(how) do
-    if k ~= name then new_how[k] = v end
-  end
-  return setmetatable({ pool = pool, how = new_how }, View)
+  return setmetatable({ pool = pool, how = views.with(how, name, value) },
+                      View)
 end
 
 local modifiers = {}
@@ -247,7 +241,7 @@ end
 -- @raise by the verbs: ResultTimeoutError (`timeout`)
 function modifiers:timeout(seconds)
   pool_and_how(self, "timeout")
-  if not is_seconds(seconds) or seconds == 0 then
+  if not views.is_seconds(seconds) or seconds == 0 then
     errors.argument("Pool:timeout", "seconds", seconds,
                     "a number of seconds above 0", "caller")
   end

@@ -300,6 +300,15 @@ static int counter_set (lua_State *L) {
   return 0;
 }
 
+/* raw.replace(c, seen, n) -> was it `seen`, and is it n now? */
+static int counter_replace (lua_State *L) {
+  handle *h = check_self(L, "replace");
+  int64_t seen = check_whole(L, 2, "replace", "seen");
+  int64_t n = check_whole(L, 3, "replace", "n");
+  lua_pushboolean(L, sk_cell_replace(h->cell, seen, n));
+  return 1;
+}
+
 static int counter_tostring (lua_State *L) {
   char text[24];
   snprintf(text, sizeof text, "%" PRId64,
@@ -405,7 +414,9 @@ static const luaL_Reg counter_class[] = {
   { "__tostring", counter_tostring }, END
 };
 
-static const luaL_Reg counter_raw[] = { { "new", counter_new }, END };
+static const luaL_Reg counter_raw[] = {
+  { "new", counter_new }, { "replace", counter_replace }, END
+};
 
 static const luaL_Reg flag_class[] = {
   { "set", flag_set }, { "clear", flag_clear }, { "toggle", flag_toggle },
