@@ -126,3 +126,77 @@ CLEAN_TEST("a reader stopped anywhere never sees halves of two values") {
 CLEAN_TEST("nor what a coordinator that died had not committed") {
   stop_and_change(overwrite_half);
 }
+
+/* ---- an object whose commit is only half done ---- */
+
+enum { SET_BOTH = SK_CALL, LOOKS = 4 };
+
+static int looks, torn;
+
+static int set_both (void *arg, sk_change *c, const sk_command *cmd) {
+  static const char *const paths[] = { "o.a", "o.b" };
+  uint64_t space[2];
+  int64_t v;
+  size_t i;
+  int rc = 0;
+  (void)arg;
+  memcpy(&v, (const char *)cmd->payload + 8, sizeof v);
+  for (i = 0; i < 2 && !rc; i++) {
+    sk_item item = { SK_INT, 8, &v };
+    rc = sk_change_set(c, at(paths[i]), space, sk_item_put(space, &item));
+  }
+  return rc;
+}
+
+/* The two fields as a list has them; 0: it could not be had at once. */
+static int list_both (int64_t v[2]) {
+  const void *data;
+  size_t len, i;
+  uint32_t pairs;
+  const uint8_t *at_item;
+  if (sk_port_list(other, at("o"), 0, &data, &len, &pairs, NULL)) return 0;
+  CHECK(pairs == 2);
+  at_item = data;
+  for (i = 0; i < 2; i++) {
+    sk_item key, value;
+    at_item += sk_item_get(at_item, len, &key);
+    at_item += sk_item_get(at_item, len, &value);
+    memcpy(&v[i], value.data, sizeof *v);
+  }
+  return 1;
+}
+
+/* A reader that looked at the marks before the call was sent looks at the
+** object between any two of the commit's stores. */
+static void look_between (int id) {
+  int64_t v[2];
+  if (id != FAULT_COMMIT_STORED && id != FAULT_COMMIT_POINT) return;
+  looks++;
+  if (list_both(v) && v[0] != v[1]) torn++;
+}
+
+CLEAN_TEST("nor two fields of an object of different instants") {
+  sk_share_options o = { .handler = set_both };
+  sk_item table = { SK_OBJECT, 0, NULL };
+  int64_t v;
+  open_share(&o);
+  serve();
+  CHECK(sk_port_open(share, &other) == 0);
+  CHECK(put_item(port, "o", SK_SET, &table, NULL) == 0);
+  apply();
+  looks = torn = 0;
+  for (v = 1; v <= 3; v++) {
+    sk_item item = { SK_INT, 8, &v };
+    int64_t seen[2] = { 0, 0 };
+    CHECK(put_item(port, "o", SET_BOTH, &item, NULL) == 0);
+    memset((void *)port->words->marks, 0, sizeof port->words->marks);
+    if (v > 1) share_fault_hook = look_between;
+    apply();
+    share_fault_hook = NULL;
+    CHECK(list_both(seen) && seen[0] == v && seen[1] == v);
+  }
+  CHECK(looks >= LOOKS);
+  CHECK(torn == 0);
+  sk_port_close(other);
+  close_share();
+}

@@ -128,6 +128,14 @@ static inline uint64_t slot_word (uint64_t off, uint64_t version) {
   return off >> 4 << VERSION_BITS | (version & VERSION_MASK);
 }
 
+/* In the slot word of an object: its entries are being changed. */
+#define SLOT_BUSY (1ull << (VERSION_BITS - 1))
+
+/* A slot's next word: its version counts below that bit. */
+static inline uint64_t slot_next (uint64_t word, uint64_t off) {
+  return slot_word(off, (word + 1) & (SLOT_BUSY - 1));
+}
+
 static inline uint64_t units_up (uint64_t bytes) {
   return (bytes + UNIT - 1) & ~(uint64_t)(UNIT - 1);
 }

@@ -306,8 +306,10 @@ static int look_list (sk_port *p, const sk_path *path, size_t *len,
   p->room = b.room;
   *len = b.len;
   atomic_thread_fence(memory_order_acquire);  /* pairs with do_stores */
-  /* an object's slot word changes with each of its entries */
-  if (!rc && place.entry) changed = view_word(&v, place.entry) != place.word;
+  /* an object's slot word changes before and after its entries do */
+  if (!rc && place.entry)
+    changed = place.word & SLOT_BUSY ||
+              view_word(&v, place.entry) != place.word;
   if (v.bad || changed ||
       atomic_load_explicit(moves, memory_order_acquire) != seen->moves)
     return 1;
