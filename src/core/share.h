@@ -244,6 +244,7 @@ struct share_wait {
   const void *arg;
   int64_t until_ns;  /* < 0: no end */
   int while_stopped; /* wait on although nobody serves */
+  int is_patient;    /* look again after a while: do not ask to be woken */
 };
 int share_wait (sk_port *p, const struct share_wait *w);
 int64_t share_deadline (int64_t timeout_ns);
