@@ -128,6 +128,14 @@ static inline uint64_t slot_word (uint64_t off, uint64_t version) {
   return off >> 4 << VERSION_BITS | (version & VERSION_MASK);
 }
 
+/* In the slot word of an object: its entries are being changed. */
+#define SLOT_BUSY (1ull << (VERSION_BITS - 1))
+
+/* A slot's next word: its version counts below that bit. */
+static inline uint64_t slot_next (uint64_t word, uint64_t off) {
+  return slot_word(off, (word + 1) & (SLOT_BUSY - 1));
+}
+
 static inline uint64_t units_up (uint64_t bytes) {
   return (bytes + UNIT - 1) & ~(uint64_t)(UNIT - 1);
 }
@@ -236,6 +244,7 @@ struct share_wait {
   const void *arg;
   int64_t until_ns;  /* < 0: no end */
   int while_stopped; /* wait on although nobody serves */
+  int is_patient;    /* look again after a while: do not ask to be woken */
 };
 int share_wait (sk_port *p, const struct share_wait *w);
 int64_t share_deadline (int64_t timeout_ns);

@@ -136,8 +136,10 @@ static int has_room (sk_port *p, const void *len) {
   return p->head + *(const uint64_t *)len - applied <= p->share->lane_bytes;
 }
 
+/* Woken for each command that makes room, a writer would queue one more and
+** sleep again: it looks after a nap, when there is room for many. */
 static int wait_room (sk_port *p, uint64_t len, int64_t until) {
-  struct share_wait w = { has_room, &len, until, 1 };
+  struct share_wait w = { has_room, &len, until, 1, 1 };
   if (has_room(p, &len)) return 0;
   return share_wait(p, &w);
 }
