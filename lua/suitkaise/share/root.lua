@@ -51,6 +51,7 @@ local CLASSES = {
   SKE_FULL = "ShareFullError", SKE_STOPPED = "ShareStoppedError",
   SKE_TIMEOUT = "ShareTimeoutError", SKE_DOWN = "ShareDownError",
   SKE_MANY = "TooManyProcessesError", SKE_RAISED = "ShareCallError",
+  SKE_POISON = "ShareCallError",
 }
 
 local TEXTS = {
@@ -59,8 +60,9 @@ local TEXTS = {
   SKE_TIMEOUT = "not served in time",
   SKE_DOWN = "its coordinator cannot be kept running",
   SKE_MANY = "more processes use the share than max_processes",
-  SKE_ABSENT = "there is no such table",
-  SKE_TYPE = "it is no table, or not of that type",
+  SKE_ABSENT = "there is no table for it",
+  NO_NUMBER = "there is no number to add to",
+  SKE_TYPE = "it is in no table, or not of that type",
   SKE_POISON = "the call ended the coordinator too often and was dropped",
   SKE_FOREIGN = "its file or folder is not this user's alone",
   SKE_VERSION = "it was made by another version of suitkaise",
@@ -101,14 +103,20 @@ local function name_of(place, key)
   return type(place) == "table" and root.where(place.where, key) or place
 end
 
+--- The error of a code of the core's.
+function root.to_error(where, message, code)
+  return errors.new(CLASSES[code] or "ShareError", {
+    message = where .. ": " .. (TEXTS[code] or message), code = code,
+  })
+end
+
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(_, where, message, code, report)
   if code == "SKE_RAISED" then
     errors.raise("ShareCallError", root.call_error(where, report), "caller")
   end
-  errors.raise(CLASSES[code] or "ShareError", {
-    message = where .. ": " .. (TEXTS[code] or message), code = code,
-  }, "caller")
+  local err = root.to_error(where, message, code)
+  errors.raise(getmetatable(err), err, "caller")
 end
 
 -- ---- reading ----
@@ -197,7 +205,7 @@ local function finish(self, where, receipt, done, ...)
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
   if code ~= "SKE_TIMEOUT" then
-    root.fail(self, where, message, code, report)
+    root.fail(self, where, message, receipt[code] or code, report)
   elseif core.now() >= receipt[3] then
     handle:forget(sent, reply)
     root.fail(self, where, message, code)
@@ -216,8 +224,18 @@ end
 
 --- Add to a number -> the new one.
 function root.add(self, where, path, depth, key, n)
+<<<<<<< HEAD
   return answer(self, where, true, self.handle:add(path, depth, key, n,
                                                    self.read_timeout))
+=======
+  local handle = self.handle
+  local sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
+  if sent == nil then root.fail(self, where, reply, code) end
+  return finish(self, where, {
+    sent, reply, core.now() + self.read_timeout,
+    SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
+  }, handle:answer(sent, reply, 0))
+>>>>>>> ac1f36a (Specs of values in a Share; errors of queued writes say where; a Share is collected with its proxies)
 end
 
 --- Run something in the coordinator: `what` and its arguments are for
