@@ -26,6 +26,7 @@ function fixture.clean_up()
     share:stop()
     open[i] = nil
   end
+  if rawget(_G, "jit") then jit.flush() end -- traces hold what they saw
   collectgarbage() -- 5.1: the proxies; then what they held, below
   helper.nothing_left()
 end
