@@ -176,7 +176,7 @@ end
 -- A value that cannot be serialized is named by where it was to go.
 local function raise_for(where, value, err)
   if errors.is(err, "SerializationError") and not err.share_path then
-    err.share_path = find_culprit(where, value, {}) or where
+    err.share_path = value ~= nil and find_culprit(where, value, {}) or where
     err.message = err.share_path .. ": " .. tostring(err.message)
     errors.raise(getmetatable(err), err, "caller")
   end
@@ -216,7 +216,7 @@ local function finish(self, where, receipt, done, ...)
 end
 
 local function answer(self, where, ok, sent, reply, code)
-  if not ok then raise_for(where, sent) end
+  if not ok then raise_for(where, nil, sent) end
   if sent == nil then root.fail(self, where, reply, code) end
   return finish(self, where, { sent, reply, core.now() + self.read_timeout },
                 self.handle:answer(sent, reply, 0))
@@ -224,10 +224,6 @@ end
 
 --- Add to a number -> the new one.
 function root.add(self, where, path, depth, key, n)
-<<<<<<< HEAD
-  return answer(self, where, true, self.handle:add(path, depth, key, n,
-                                                   self.read_timeout))
-=======
   local handle = self.handle
   local sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
   if sent == nil then root.fail(self, where, reply, code) end
@@ -235,7 +231,6 @@ function root.add(self, where, path, depth, key, n)
     sent, reply, core.now() + self.read_timeout,
     SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
   }, handle:answer(sent, reply, 0))
->>>>>>> ac1f36a (Specs of values in a Share; errors of queued writes say where; a Share is collected with its proxies)
 end
 
 --- Run something in the coordinator: `what` and its arguments are for
@@ -255,7 +250,7 @@ function root.send(self, where, path, depth, writes, is_inside, what, ...)
   local ok, done, message, code =
     pcall(handle.call, handle, path, depth, writes, is_inside, false,
           self.read_timeout, what, ...)
-  if not ok then raise_for(where, done) end
+  if not ok then raise_for(where, nil, done) end
   if not done then root.fail(self, where, message, code) end
 end
 
