@@ -42,7 +42,8 @@ local function new_root(get, o)
   local self = {
     read_timeout = o.read_timeout, name = o.name, classes_made = 0,
     new_classes = {},
-    classes = {}, tokens = setmetatable({}, { __mode = "k" }),
+    classes = setmetatable({}, { __mode = "v" }),
+    tokens = setmetatable({}, { __mode = "k" }),
   }
   local handle, message, code =
     get(o, serve.make(self), values.describer(self))
@@ -132,14 +133,18 @@ end
 
 -- ---- errors that nobody waited for ----
 
-local CODES = { [-3] = "SKE_FULL", [-15] = "SKE_ABSENT", [-16] = "SKE_TYPE",
-                [-17] = "SKE_POISON" }
-
-local function to_error(self, report)
+-- What the core says of a write: where, and a code; of a call: what serve.lua
+-- made of it.
+local function to_error(report)
   if type(report) == "table" then return root.call_error("share", report) end
-  local code = CODES[report] or "SKE_RAISED"
-  return select(2, pcall(root.fail, self, "a queued write", "failed", code,
-                         "error " .. tostring(report)))
+  if type(report) ~= "string" then
+    return errors.new("ShareError", "a queued write failed: error "
+                      .. tostring(report))
+  end
+  local _, message, code, keys = core.share_report(report)
+  local where = "share"
+  for _, key in ipairs(keys) do where = root.where(where, key) end
+  return root.to_error(where, message, code)
 end
 
 -- -> number -> error, in order, and their numbers
@@ -163,7 +168,7 @@ function methods.errors(self)
   local order, by_number = logged(st)
   local list = {}
   for i, number in ipairs(order) do
-    list[i] = to_error(st.root, by_number[number])
+    list[i] = to_error(by_number[number])
   end
   return list
 end
@@ -183,7 +188,7 @@ function methods.flush(self, timeout)
   for _, number in ipairs(order) do
     if number > seen then
       st.root.flushed = order[#order]
-      error(to_error(st.root, by_number[number]), 0)
+      error(to_error(by_number[number]), 0)
     end
   end
 end

@@ -406,6 +406,13 @@ typedef struct sk_path {
                    ** what the caller keeps beside them */
 } sk_path;
 
+/* An entry of SK_ERRORS_ROOT, of kind SK_BYTES, unless a handler's answer was
+** there to be kept; the path's bytes follow. */
+struct sk_report {
+  int32_t rc;
+  uint32_t depth;  /* keys of the path, plus 65536 times its root */
+};
+
 enum sk_command_kind {
   SK_SET = 1,  /* payload: the value's items; replaces all that was there */
   SK_DELETE,

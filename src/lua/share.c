@@ -287,7 +287,7 @@ static int share_set (lua_State *L) {
   p = lsk_share_payload(L, 1);
   if (!lua_isnil(L, 5)) {
     cmd.kind = SK_SET;
-    if (lsk_share_value(L, h, 5, &p->b)) {
+    if (lsk_share_value(L, h, 2, &p->b)) {
       p->busy = 0;
       lua_pushnil(L);
       lua_insert(L, -3);
@@ -494,10 +494,35 @@ static const luaL_Reg methods[] = {
   { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
 };
 
+/* share_report(bytes) -> nil, message, code, array of keys: an entry of the
+** errors' root */
+static int core_share_report (lua_State *L) {
+  struct sk_report report;
+  size_t left, size, i;
+  const char *s = luaL_checklstring(L, 1, &left);
+  uint8_t *at;
+  sk_item key;
+  luaL_argcheck(L, left >= sizeof report, 1, "report");
+  memcpy(&report, s, sizeof report);
+  left -= sizeof report;
+  at = lua_newuserdata(L, left + 1);  /* items are aligned */
+  memcpy(at, s + sizeof report, left);
+  lsk_fail(L, report.rc, "share");
+  lua_newtable(L);
+  for (i = 1; left && (size = sk_item_get(at, left, &key)); i++) {
+    lsk_share_push(L, NULL, &key);
+    lua_rawseti(L, -2, (int)i);
+    at += size;
+    left -= size;
+  }
+  return 4;
+}
+
 static const luaL_Reg functions[] = {
   { "share_create", core_share_create }, { "share_open", core_share_open },
   { "share_attach", core_share_attach }, { "share_path", core_share_path },
   { "share_seen", core_share_seen }, { "share_proxy", core_share_proxy },
+  { "share_report", core_share_report },
   { NULL, NULL }
 };
 

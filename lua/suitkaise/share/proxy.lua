@@ -43,7 +43,8 @@ end
 
 -- ---- making them ----
 
---- A new proxy with that state.
+--- A new proxy with that state. The state may not lead to the proxy: `states`
+-- would keep both for ever, for 5.1 knows no ephemerons.
 function proxy.make(metatable, st)
   local made = core.share_proxy(metatable)
   st.cache, st.cached = {}, 0
@@ -65,7 +66,7 @@ function proxy.child(st, key, metatable, class)
   found = proxy.make(metatable, {
     root = st.root, path = core.share_path(st.path, key),
     depth = st.depth + 1, where = proxy.where(st.where, key),
-    metatable = metatable, class = class, parent = st, key = key,
+    metatable = metatable, class = class,
   })
   st.children[key] = found
   return found
@@ -75,11 +76,23 @@ end
 
 -- A place to remember a value; not more of them than fit a fast table.
 local function new_entry(st, key)
-  if st.cached >= MAX_CACHED then st.cache, st.cached = {}, 0 end
+  if st.cached >= MAX_CACHED then
+    st.cache, st.cached, st.held = {}, 0, nil
+  end
   local entry = { seen = new_seen(), value = nil }
   st.cache[key] = entry
   st.cached = st.cached + 1
   return entry
+end
+
+local WEAK = { __mode = "v" }
+
+-- Remember a proxy, but do not keep it: a share nobody uses would be collected
+-- one level a time, for a proxy's state is held until the proxy is gone.
+local function weaken(st, key, entry)
+  st.held = st.held or {}
+  st.held[key] = entry.seen
+  return setmetatable(entry, WEAK)
 end
 
 local function class_of(st, key)
@@ -137,8 +150,9 @@ function proxy.read(st, key)
     return nil, kind
   end
   value = proxy.wrap(st, key, kind, value)
-  if may_keep(kind, value) then entry.value = value
-  else st.cache[key] = nil end
+  if not may_keep(kind, value) then st.cache[key] = nil
+  elseif type(value) == "userdata" then weaken(st, key, entry).value = value
+  else entry.value = value end
   return value, kind
 end
 local read = proxy.read
@@ -156,7 +170,8 @@ function proxy.indexer(miss)
     return function(self, key)
       local st = states[self]
       local entry = st.cache[key]
-      if entry and st.root.handle:fresh(entry.seen) then return entry.value end
+      local value = entry and entry.value
+      if value ~= nil and st.root.handle:fresh(entry.seen) then return value end
       return (miss(st, key))
     end
   end
@@ -164,7 +179,8 @@ function proxy.indexer(miss)
   return function(self, key)
     local st = states[self]
     local entry = st.cache[key]
-    if entry and fresh(st.pointer, entry.seen) then return entry.value end
+    local value = entry and entry.value
+    if value ~= nil and fresh(st.pointer, entry.seen) then return value end
     return (miss(st, key))
   end
 end

@@ -51,6 +51,7 @@ local CLASSES = {
   SKE_FULL = "ShareFullError", SKE_STOPPED = "ShareStoppedError",
   SKE_TIMEOUT = "ShareTimeoutError", SKE_DOWN = "ShareDownError",
   SKE_MANY = "TooManyProcessesError", SKE_RAISED = "ShareCallError",
+  SKE_POISON = "ShareCallError",
 }
 
 local TEXTS = {
@@ -59,8 +60,9 @@ local TEXTS = {
   SKE_TIMEOUT = "not served in time",
   SKE_DOWN = "its coordinator cannot be kept running",
   SKE_MANY = "more processes use the share than max_processes",
-  SKE_ABSENT = "there is no such table",
-  SKE_TYPE = "it is no table, or not of that type",
+  SKE_ABSENT = "there is no table for it",
+  NO_NUMBER = "there is no number to add to",
+  SKE_TYPE = "it is in no table, or not of that type",
   SKE_POISON = "the call ended the coordinator too often and was dropped",
   SKE_FOREIGN = "its file or folder is not this user's alone",
   SKE_VERSION = "it was made by another version of suitkaise",
@@ -101,14 +103,20 @@ local function name_of(place, key)
   return type(place) == "table" and root.where(place.where, key) or place
 end
 
+--- The error of a code of the core's.
+function root.to_error(where, message, code)
+  return errors.new(CLASSES[code] or "ShareError", {
+    message = where .. ": " .. (TEXTS[code] or message), code = code,
+  })
+end
+
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(_, where, message, code, report)
   if code == "SKE_RAISED" then
     errors.raise("ShareCallError", root.call_error(where, report), "caller")
   end
-  errors.raise(CLASSES[code] or "ShareError", {
-    message = where .. ": " .. (TEXTS[code] or message), code = code,
-  }, "caller")
+  local err = root.to_error(where, message, code)
+  errors.raise(getmetatable(err), err, "caller")
 end
 
 -- ---- reading ----
@@ -168,7 +176,7 @@ end
 -- A value that cannot be serialized is named by where it was to go.
 local function raise_for(where, value, err)
   if errors.is(err, "SerializationError") and not err.share_path then
-    err.share_path = find_culprit(where, value, {}) or where
+    err.share_path = value ~= nil and find_culprit(where, value, {}) or where
     err.message = err.share_path .. ": " .. tostring(err.message)
     errors.raise(getmetatable(err), err, "caller")
   end
@@ -197,7 +205,7 @@ local function finish(self, where, receipt, done, ...)
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
   if code ~= "SKE_TIMEOUT" then
-    root.fail(self, where, message, code, report)
+    root.fail(self, where, message, receipt[code] or code, report)
   elseif core.now() >= receipt[3] then
     handle:forget(sent, reply)
     root.fail(self, where, message, code)
@@ -208,7 +216,7 @@ local function finish(self, where, receipt, done, ...)
 end
 
 local function answer(self, where, ok, sent, reply, code)
-  if not ok then raise_for(where, sent) end
+  if not ok then raise_for(where, nil, sent) end
   if sent == nil then root.fail(self, where, reply, code) end
   return finish(self, where, { sent, reply, core.now() + self.read_timeout },
                 self.handle:answer(sent, reply, 0))
@@ -216,8 +224,13 @@ end
 
 --- Add to a number -> the new one.
 function root.add(self, where, path, depth, key, n)
-  return answer(self, where, true, self.handle:add(path, depth, key, n,
-                                                   self.read_timeout))
+  local handle = self.handle
+  local sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
+  if sent == nil then root.fail(self, where, reply, code) end
+  return finish(self, where, {
+    sent, reply, core.now() + self.read_timeout,
+    SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
+  }, handle:answer(sent, reply, 0))
 end
 
 --- Run something in the coordinator: `what` and its arguments are for
@@ -237,7 +250,7 @@ function root.send(self, where, path, depth, writes, is_inside, what, ...)
   local ok, done, message, code =
     pcall(handle.call, handle, path, depth, writes, is_inside, false,
           self.read_timeout, what, ...)
-  if not ok then raise_for(where, done) end
+  if not ok then raise_for(where, nil, done) end
   if not done then root.fail(self, where, message, code) end
 end
 
