@@ -14,9 +14,10 @@ else
 endif
 
 # What the core holds is the process's, not one Lua state's: a state that
-# closes must not unload it.
+# closes must not unload it. Names are looked up when it is loaded, and not
+# again in every child.
 ifneq ($(UNAME),Darwin)
-  STAY := -Wl,-z,nodelete
+  STAY := -Wl,-z,nodelete -Wl,-z,now
 endif
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla

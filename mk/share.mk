@@ -19,7 +19,8 @@ $(FAULT_TESTS): $(BUILD)/c/test/%: $(BUILD)/c/fault/test/%.o $(FAULT_OBJECTS)
 	@mkdir -p $(@D)
 	$(SHOW)$(CC) -pthread $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
--include $(FAULT_OBJECTS:.o=.d)
+-include $(FAULT_OBJECTS:.o=.d) \
+  $(FAULT_TESTS:$(BUILD)/c/test/%=$(BUILD)/c/fault/test/%.d)
 
 # The same tests against a core with a known mistake in it must fail.
 .PHONY: mutants

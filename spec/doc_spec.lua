@@ -40,11 +40,18 @@ local function promised(code)
   return found
 end
 
+local pages = {
+  "doc/shared.md", "doc/errors.md", "doc/cerial.md", "doc/sktime.md",
+  "doc/circuit.md", "doc/skfunction.md",
+}
+if helper.run "print((pcall(require, 'luv')))" == "true\n" then
+  pages[#pages + 1] = "doc/async.md"
+end
+
 describe("the examples of", function()
   after_each(helper.nothing_left)
 
-  for _, path in ipairs { "doc/shared.md", "doc/errors.md",
-                         "doc/cerial.md" } do
+  for _, path in ipairs(pages) do
     it(path .. " print what their comments say", function()
       local code = program(read(path))
       assert.is_true(#promised(code) >= 4)

@@ -30,6 +30,9 @@ describe("the facade", function()
     assert.equal(require "suitkaise.shared".Counter, sk.Counter)
     assert.equal(require "suitkaise.shared".Flag, sk.Flag)
     assert.equal(require "suitkaise.shared".Progress, sk.Progress)
+    assert.equal(require "suitkaise.sktime", sk.sktime)
+    assert.equal(require "suitkaise.circuit", sk.circuit)
+    assert.equal(require "suitkaise.circuit".Circuit, sk.Circuit)
   end)
 
   it("loads a part when it is first read, and not before", function()
@@ -65,7 +68,7 @@ describe("the facade", function()
       for name in pairs(_G) do before[name] = true end
       local sk = require "suitkaise"
       for _, part in ipairs { "errors", "class", "is", "shared", "cerial",
-                            "Pool" } do
+                            "Pool", "sktime", "circuit" } do
         local _ = sk[part]
       end
       for name in pairs(_G) do

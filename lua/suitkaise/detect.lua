@@ -432,6 +432,12 @@ local function find_method(class, name)
   return nil
 end
 
+-- What an Skfunction calls.
+local function function_of(skf)
+  local base = rawget(skf, "_base")
+  return type(base) == "table" and base.fn or skf
+end
+
 --- What a method does to the fields of its object.
 -- @tparam ?table class its object's metatable
 -- @tparam string name
@@ -448,6 +454,7 @@ function detect.method(class, name, fn)
                     "caller")
   end
   if fn == nil then fn = find_method(class, name) end
+  if type(fn) == "table" then fn = function_of(fn) end
   if not is_callable(fn) then
     errors.argument("detect.method", "fn", fn, "a function", "caller")
   end

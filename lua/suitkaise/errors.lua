@@ -187,6 +187,17 @@ function errors.raise(class, fields, level)
   error(e, 0)
 end
 
+--- Raise any value: an error of ours learns where it is raised, if it does
+-- not know.
+-- @param err
+-- @raise err
+function errors.reraise(err)
+  if is(err, classes.Error) then
+    errors.raise(getmetatable(err), err, "caller")
+  end
+  error(err, 0)
+end
+
 --- Refuse an argument: raises an ArgumentError that names the function, the
 -- argument and its value and says what was expected.
 -- @tparam string fname the function, as its user writes it

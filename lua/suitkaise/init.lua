@@ -20,6 +20,8 @@ local FIELDS = {
   Flag = { "suitkaise.shared", "Flag" },
   Progress = { "suitkaise.shared", "Progress" },
   Pool = { "suitkaise.pool" },
+  skfunction = { "suitkaise.skfunction" },
+  skf = { "suitkaise.skfunction", "skf" },
   Share = { "suitkaise.share" },
   Dict = { "suitkaise.shared.collections", "Dict" },
   List = { "suitkaise.shared.collections", "List" },
@@ -34,6 +36,13 @@ local FIELDS = {
   insert = { "suitkaise.access", "insert" },
   remove = { "suitkaise.access", "remove" },
   snapshot = { "suitkaise.access", "snapshot" },
+  sktime = { "suitkaise.sktime" },
+  circuit = { "suitkaise.circuit" },
+  Circuit = { "suitkaise.circuit", "Circuit" },
+  Skprocess = { "suitkaise.skprocess" },
+  processing = { "suitkaise.processing" },
+  interrupts = { "suitkaise.processing", "interrupts" },
+  async = { "suitkaise.async" },
 }
 
 local sk = { version = "0.1.0" }

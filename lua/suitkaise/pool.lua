@@ -7,13 +7,15 @@
 -- for v in pool:unordered_imap(parse, files) do print(v) end
 -- pool:close()
 
-local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
-local engine = require "suitkaise.pool.engine"
+local worker_engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local options = require "suitkaise.options"
+local registry = require "suitkaise.processing.registry"
+local views = require "suitkaise.views"
+local wait = require "suitkaise.async.wait"
 
 local Pool = { __name = "Pool" }
 Pool.__index = Pool
@@ -61,16 +63,36 @@ local function new(_, opts)
   end
   local self = setmetatable({
     workers = workers, options = checked,
-    jobs = {}, by_id = {}, job_ids = 0,
+    engine = worker_engine, jobs = {}, by_id = {}, job_ids = 0,
     generation = core.generation(),
     is_unsettled = false, -- see engine
   }, Pool)
   self.crew = Crew.start(workers)
+  registry.pools()[self] = true
   return self
+end
+
+--- A pool whose calls yield the task that makes them: `sk.async.Pool`.
+-- @local
+function Pool.new_async(opts)
+  local waiter = wait.yielding()
+  local self = new(Pool, opts)
+  self.waiter = waiter
+  return self
+end
+
+-- How a call waits. `is_loop`: in the iterator of a `for`.
+local function waiter_of(self, said, is_loop)
+  local is_async = self.waiter or said and said.asynced
+  if not is_async or is_loop and not wait.can_yield_in_loops then
+    return wait.blocking
+  end
+  return wait.yielding()
 end
 
 -- Is it ours to use, or to end?
 local function check_owner(self, name)
+  local engine = self.engine
   if self.generation ~= core.generation() then
     errors.raise("ClosedError", {
       message = name .. ": this pool belongs to another process, which made "
@@ -91,18 +113,26 @@ local function check_usable(self, name)
     errors.raise("ClosedError", { message = name .. ": the pool is closed" },
                  "caller")
   end
-  if self.is_unsettled then engine.settle_anew(self) end
+  if self.is_unsettled then self.engine.settle_anew(self) end
 end
 
-local function is_seconds(value)
-  return type(value) == "number" and value == value and value >= 0
+-- A class that shares the methods of Pool, with an engine of its own, has
+-- itself as `pool_class`: see async/taskpool.lua.
+local function is_pool(self)
+  local class = getmetatable(self)
+  return class == Pool
+    or type(class) == "table" and rawget(class, "pool_class") == class
 end
 
 local function check_pool(self, name)
-  if getmetatable(self) ~= Pool then
+  if not is_pool(self) then
     errors.argument(name, "self", self, "a Pool (call it with a colon)",
                     "caller")
   end
+end
+
+local function kind_of(pool)
+  return getmetatable(pool).__name
 end
 
 -- -> false when it was closed before
@@ -115,9 +145,10 @@ local function begin_end(self, name, how)
     job:break_off(errors.new("ClosedError", {
       message = "the pool was " .. how .. " before the loop had ended",
     }))
-    if not self.is_unsettled then engine.remove(self, job) end
+    if not self.is_unsettled then self.engine.remove(self, job) end
   end
   self.is_closed = true
+  wait.share_news(self.crew)
   return true
 end
 
@@ -127,12 +158,12 @@ end
 --   stopped ones at once
 function Pool:close(timeout)
   check_pool(self, "Pool:close")
-  if timeout ~= nil and not is_seconds(timeout) then
+  if timeout ~= nil and not views.is_seconds(timeout) then
     errors.argument("Pool:close", "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
   if begin_end(self, "Pool:close", "closed") then
-    self.crew:finish(timeout or CLOSE_SECONDS)
+    self.crew:finish(timeout or CLOSE_SECONDS, waiter_of(self))
   end
 end
 
@@ -147,7 +178,7 @@ function Pool:__close()
 end
 
 function Pool:__tostring()
-  return string.format("Pool: %d workers%s", self.workers,
+  return string.format("%s: %d workers%s", kind_of(self), self.workers,
                        self.is_closed and ", closed" or "")
 end
 
@@ -173,11 +204,8 @@ end
 
 local function view_of(self, name, value)
   local pool, how = pool_and_how(self, name)
-  local new_how = { [name] = value }
-  for k, v in pairs(how) do
-    if k ~= name then new_how[k] = v end
-  end
-  return setmetatable({ pool = pool, how = new_how }, View)
+  return setmetatable({ pool = pool, how = views.with(how, name, value) },
+                      View)
 end
 
 local modifiers = {}
@@ -213,11 +241,20 @@ end
 -- @raise by the verbs: ResultTimeoutError (`timeout`)
 function modifiers:timeout(seconds)
   pool_and_how(self, "timeout")
-  if not is_seconds(seconds) or seconds == 0 then
+  if not views.is_seconds(seconds) or seconds == 0 then
     errors.argument("Pool:timeout", "seconds", seconds,
                     "a number of seconds above 0", "caller")
   end
   return view_of(self, "timeout", seconds)
+end
+
+--- Yield the task that makes the call instead of blocking; see
+-- @{suitkaise.async}.
+-- @function Pool:asynced
+-- @treturn Pool a view of the same pool
+-- @usage pool:asynced():map(fn, items)
+function modifiers:asynced()
+  return view_of(self, "asynced", true)
 end
 
 -- ---- making a job ----
@@ -246,7 +283,7 @@ local function check_items(name, items)
 end
 
 local function new_job(self, mode, said, fn, items)
-  local name = "Pool:" .. mode
+  local name = kind_of(self) .. ":" .. mode
   check_usable(self, name)
   if not is_callable(fn) then
     errors.argument(name, "fn", fn, "a function", "caller")
@@ -259,39 +296,19 @@ local function new_job(self, mode, said, fn, items)
     progress = said.progress,
     item_timeout = lazily and said.timeout or nil,
     max_chunk = lazily and MAX_IMAP_CHUNK or nil,
+    pcall = waiter_of(self, said, lazily).pcall,
   }
-  local ok, bytes = pcall(cerial.serialize, {
-    fn = fn, star = said.star, timed = how.item_timeout ~= nil,
-  })
+  self.job_ids = self.job_ids + 1
+  local job = Job.new(self.job_ids, items, total, how)
+  local ok, why = self.engine.equip(job, fn)
   if not ok then
     errors.raise("SerializationError", {
       message = name .. ": fn cannot be sent to a worker",
-      original_error = bytes,
+      original_error = why,
     }, "caller")
   end
-  self.job_ids = self.job_ids + 1
-  local job = Job.new(self.job_ids, items, total, how)
   check_usable(self, name) -- still, after hooks and metamethods
-  job.bytes = bytes
   return job
-end
-
--- A function that shows the progress of a job when it is called.
-local function shower(job)
-  local show = job.how.progress
-  if not show then return function() end end
-  local shown, bar
-  if show == true then
-    bar = require "suitkaise.shared.bar".new(io.stderr, job.total)
-    show = function(done) bar:update(done) end
-  end
-  return function(at_end)
-    if job.done ~= shown then
-      shown = job.done
-      show(job.done, job.total)
-    end
-    if at_end and bar then bar:finish() end
-  end
 end
 
 -- Raise any value at the caller's line: an error of ours learns it there.
@@ -310,7 +327,7 @@ end
 -- ---- map ----
 
 local function finish_map(self, job)
-  engine.remove(self, job)
+  self.engine.remove(self, job)
   raise_whole(job)
   local results = job.values
   results.n = job.total
@@ -322,9 +339,9 @@ local function finish_map(self, job)
   return results
 end
 
-local function late_error(mode, job, seconds)
+local function late_error(name, job, seconds)
   return errors.new("ResultTimeoutError", {
-    message = string.format("Pool:%s: %s of %s items done within %g s", mode,
+    message = string.format("%s: %s of %s items done within %g s", name,
                             job.done, job.total or "unknown", seconds),
     timeout = seconds,
   })
@@ -332,12 +349,13 @@ end
 
 local function run_map(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
-  local job = new_job(pool, mode, said, fn, items)
-  local show = shower(job)
+  local job, engine = new_job(pool, mode, said, fn, items), pool.engine
+  local show = job:shower()
   local deadline = said.timeout and core.now() + said.timeout or math.huge
-  local ok, done = pcall(function()
+  local waiter = waiter_of(pool, said)
+  local ok, done = waiter.pcall(function()
     engine.add(pool, job)
-    local in_time = engine.run(pool, function()
+    local in_time = engine.run(pool, job, waiter, function()
       show()
       return job:is_finished()
     end, deadline)
@@ -347,8 +365,8 @@ local function run_map(self, mode, fn, items)
   if ok and done then return finish_map(pool, job) end
   if not pool.is_unsettled then engine.remove(pool, job) end
   if not ok then error(done, 0) end -- of the progress function, or Ctrl-C
-  local late = late_error(mode, job, said.timeout)
-  engine.break_workers(pool, job, late)
+  local late = late_error(kind_of(pool) .. ":" .. mode, job, said.timeout)
+  engine.break_workers(pool, job, late, waiter)
   raise(late)
 end
 
@@ -439,9 +457,10 @@ end
 
 local function iterate(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
-  local job = new_job(pool, mode, said, fn, items)
-  local show = shower(job)
-  local take = next_of[mode]
+  local job, engine = new_job(pool, mode, said, fn, items), pool.engine
+  local show = job:shower()
+  local take, waiter = next_of[mode], waiter_of(pool, said, true)
+  local name = kind_of(pool) .. ":" .. mode
   local index, value, over
   job.yielded = 0
   local sentinel = on_collect(function()
@@ -456,11 +475,11 @@ local function iterate(self, mode, fn, items)
   end
   local function next_value()
     if over then return nil end
-    check_usable(pool, "Pool:" .. mode)
-    check_not_pulling(job, "Pool:" .. mode)
+    check_usable(pool, name)
+    if not engine.pulls_aside then check_not_pulling(job, name) end
     open_window(pool, job)
     index, value = take(job)
-    if index == nil then engine.run(pool, ready, math.huge)
+    if index == nil then engine.run(pool, job, waiter, ready, math.huge)
     elseif (job.mean or 0) > TEND_SECONDS then engine.tend(pool) end
     if index ~= nil then return deliver(job, index, value) end
     over = sentinel ~= nil

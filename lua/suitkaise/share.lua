@@ -11,7 +11,6 @@ local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local options = require "suitkaise.options"
 local proxy = require "suitkaise.share.proxy"
-local registry = require "suitkaise.cerial.registry"
 local root = require "suitkaise.share.root"
 local serve = require "suitkaise.share.serve"
 local values = require "suitkaise.share.values"
@@ -29,34 +28,53 @@ local Share = { __name = "Share" }
 -- ---- making one ----
 
 local OPTIONS = {
+  name = { type = "string" },
   max_bytes = { type = "integer", min = 65536 },
   max_processes = { type = "integer", min = 1 },
   read_timeout = { type = "number", min = 0, default = READ_TIMEOUT },
 }
 
-local function new_root(o)
-  return {
-    read_timeout = o.read_timeout, classes_made = 0,
-    classes = {}, tokens = setmetatable({}, { __mode = "k" }),
+local OPEN_OPTIONS = { read_timeout = OPTIONS.read_timeout }
+
+-- What this process knows of a share that `get`, a function of the core, makes
+-- or finds; or nil, message, code.
+local function new_root(get, o)
+  local self = {
+    read_timeout = o.read_timeout, name = o.name, classes_made = 0,
+    new_classes = {},
+    classes = setmetatable({}, { __mode = "v" }),
+    tokens = setmetatable({}, { __mode = "k" }),
   }
+  local handle, message, code =
+    get(o, serve.make(self), values.describer(self))
+  if not handle then return nil, message, code end
+  self.handle, self.id = handle, handle:where()
+  self.pointer = quick and quick.pointer(handle)
+  root.by_id[self.id] = self
+  return self
 end
 
 -- The proxy of a whole share.
 local function face(self)
   return proxy.make(Share, {
-    root = self, path = "", depth = 0, where = "share", metatable = Share,
+    root = self, path = "", depth = 0, metatable = Share,
+    where = self.name and "share " .. errors.show(self.name) or "share",
   })
 end
 
-local function create(o)
-  local self = new_root(o)
-  local handle, message, code =
-    core.share_create(o, serve.make(self), values.describer(self))
-  if not handle then root.fail(self, "Share", message, code) end
-  self.handle, self.id = handle, handle:id()
-  self.pointer = quick and quick.pointer(handle)
-  root.by_id[self.id] = self
-  return face(self)
+local NAME_CODES = {
+  SKE_INVAL = "a share's name is 1 to 64 of A-Z a-z 0-9 _ . - and does not "
+    .. "begin with a dot",
+  SKE_BUSY = "the name is in use; Share.open uses the share that has it",
+  SKE_ABSENT = "there is no share of that name",
+}
+
+local function refuse_name(name, message, code)
+  if code == "SKE_INVAL" then
+    errors.argument("Share", "name", name, NAME_CODES.SKE_INVAL, "caller")
+  end
+  root.fail(nil, "share " .. errors.show(name), NAME_CODES[code] or message,
+            not NAME_CODES[code] and code or nil)
 end
 
 -- ---- its life ----
@@ -85,7 +103,6 @@ function methods.start(self)
   local st = state_of(self, "start")
   local ok, message, code = st.root.handle:start()
   if not ok then root.fail(st.root, "share:start", message, code) end
-  st.root.is_stopped = nil
   return self
 end
 
@@ -116,14 +133,18 @@ end
 
 -- ---- errors that nobody waited for ----
 
-local CODES = { [-3] = "SKE_FULL", [-15] = "SKE_ABSENT", [-16] = "SKE_TYPE",
-                [-17] = "SKE_POISON" }
-
-local function to_error(self, report)
+-- What the core says of a write: where, and a code; of a call: what serve.lua
+-- made of it.
+local function to_error(report)
   if type(report) == "table" then return root.call_error("share", report) end
-  local code = CODES[report] or "SKE_RAISED"
-  return select(2, pcall(root.fail, self, "a queued write", "failed", code,
-                         "error " .. tostring(report)))
+  if type(report) ~= "string" then
+    return errors.new("ShareError", "a queued write failed: error "
+                      .. tostring(report))
+  end
+  local _, message, code, keys = core.share_report(report)
+  local where = "share"
+  for _, key in ipairs(keys) do where = root.where(where, key) end
+  return root.to_error(where, message, code)
 end
 
 -- -> number -> error, in order, and their numbers
@@ -147,7 +168,7 @@ function methods.errors(self)
   local order, by_number = logged(st)
   local list = {}
   for i, number in ipairs(order) do
-    list[i] = to_error(st.root, by_number[number])
+    list[i] = to_error(by_number[number])
   end
   return list
 end
@@ -167,7 +188,7 @@ function methods.flush(self, timeout)
   for _, number in ipairs(order) do
     if number > seen then
       st.root.flushed = order[#order]
-      error(to_error(st.root, by_number[number]), 0)
+      error(to_error(by_number[number]), 0)
     end
   end
 end
@@ -231,7 +252,7 @@ end
 
 Share.__tostring = proxy.tostring
 Share.__eq = proxy.equal
-Share.__close = methods.stop
+function Share.__close(self) methods.stop(self) end
 
 function Share.__len(self)
   return proxy.length(states[self])
@@ -239,51 +260,49 @@ end
 
 values.plain[Share] = function(self) return proxy.copy_table(states[self]) end
 
--- ---- as they travel ----
-
--- A proxy by handle: which share, where in it.
-local function serialize(self)
-  local st = states[self]
-  return { st.root.id, st.path, st.depth, st.where }
-end
-
---- The share of a handle in this process.
-function root.find(id)
-  local found = root.by_id[id]
-  if found then return found end
-  errors.raise("DeserializationError", "the share of a handle is of another "
-    .. "program, or was made after this process was forked")
-end
-
-local function register(name, metatable)
-  registry.handle("suitkaise.share:" .. name, {
-    match = metatable, serialize = serialize,
-    deserialize = function(state)
-      return proxy.make(metatable, {
-        root = root.find(state[1]), path = state[2], depth = state[3],
-        where = state[4], metatable = metatable,
-      })
-    end,
-  })
-end
-
-register("Share", Share)
-register("Table", proxy.Table)
-
 -- ---- the module ----
 
 --- Make a share and start its coordinator.
 -- @function Share
--- @tparam[opt] table given `max_bytes`: of stored values (256 MiB; address
+-- @tparam[opt] table given `name`: by which other programs of the same user
+--   can open it; `max_bytes`: of stored values (256 MiB; address
 --   space until it is used); `max_processes`: that write at once (64);
 --   `read_timeout`: seconds after which a read that is not served raises
 --   ShareTimeoutError (30)
 -- @treturn Share
 -- @raise ArgumentError, ShareError
 local function new(_, given)
-  local made = create(options.check("Share", given, OPTIONS, "caller"))
-  methods.start(made)
-  return made
+  local o = options.check("Share", given, OPTIONS, "caller")
+  local self, message, code = new_root(core.share_create, o)
+  if not self then
+    if o.name then refuse_name(o.name, message, code) end
+    root.fail(self, "Share", message, code)
+  end
+  return methods.start(face(self))
 end
 
-return setmetatable(Share, { __call = new })
+--- Use a named share that another program of the same user has made. Functions
+-- and classes go by name only there, and no bytecode is believed.
+-- @function Share.open
+-- @tparam string name
+-- @tparam[opt] table given `read_timeout`
+-- @treturn Share
+-- @raise ArgumentError; ShareError when there is none, or it cannot be used
+-- @usage local share = sk.Share.open("game")
+function Share.open(name, given)
+  if type(name) ~= "string" then
+    errors.argument("Share.open", "name", name, "a string", "caller")
+  end
+  local o = options.check("Share.open", given, OPEN_OPTIONS, "caller")
+  o.name = name
+  local self, message, code = new_root(core.share_open, o)
+  if not self then refuse_name(name, message, code) end
+  return face(self)
+end
+
+function root.attach(ticket) return new_root(core.share_attach, ticket) end
+proxy.Share = Share
+
+setmetatable(Share, { __call = new })
+require "suitkaise.share.travel"
+return Share

@@ -79,6 +79,11 @@ return shared
 -- @treturn boolean false when the time ran out
 -- @raise ArgumentError
 
+--- Yield the running task instead of blocking, see @{suitkaise.async}:
+-- `flag:asynced():wait(timeout)`.
+-- @function Flag:asynced
+-- @return a view with the method `wait`
+
 --- How much of a known amount of work is done.
 -- Fields: `completed`, `total`, `percent` (0 to 100), `is_complete`, `rate`
 -- (a second, since it was made; it stands still once complete), `eta`
@@ -111,3 +116,7 @@ return shared
 -- @tparam[opt] number timeout seconds; nil waits for ever, 0 only looks
 -- @treturn boolean false when the time ran out
 -- @raise ArgumentError
+
+--- The same for tasks: `progress:asynced():wait(timeout)`.
+-- @function Progress:asynced
+-- @return a view with the method `wait`

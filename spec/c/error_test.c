@@ -4,6 +4,9 @@
 #include "clean.h"
 
 #include <sched.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <time.h>
 
 TEST("every error has a line of its own, in lower case") {
   static const int codes[] = {
@@ -49,6 +52,35 @@ TEST("the clock is the same in every process") {
   in_child(note_moment, m);
   CHECK(m->at >= before && m->at <= sk_now_ns());
   munmap(m, sizeof *m);
+}
+
+TEST("the other clock tells the time since 1970") {
+  int64_t before = (int64_t)time(NULL), now = sk_time_ns() / 1000000000;
+  CHECK(now >= before && now <= (int64_t)time(NULL) + 1);
+}
+
+TEST("a sleep lasts as long as it is told, and no signal is nothing") {
+  int64_t before = sk_now_ns();
+  CHECK(!sk_sleep_ns(2000000));
+  CHECK(sk_now_ns() - before >= 2000000);
+  CHECK(!sk_sleep_ns(0));
+  CHECK(!sk_sleep_ns(-1));
+  CHECK(!sk_sleep_ns(INT64_MIN));
+}
+
+static void ignore (int signal) {
+  (void)signal;
+}
+
+TEST("a signal ends a sleep") {
+  struct itimerval soon = { { 0, 1000 }, { 0, 1000 } }, never = { 0 };
+  struct sigaction sa = { 0 }, old;
+  sa.sa_handler = ignore;
+  sigaction(SIGALRM, &sa, &old);
+  setitimer(ITIMER_REAL, &soon, NULL);
+  CHECK(sk_sleep_ns(INT64_MAX) == SKE_INTR);
+  setitimer(ITIMER_REAL, &never, NULL);
+  sigaction(SIGALRM, &old, NULL);
 }
 
 static void use_one_processor (void *arg) {

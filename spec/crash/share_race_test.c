@@ -5,6 +5,8 @@
 #include "share_helper.h"
 #include "step.h"
 
+#include <sched.h>
+
 #include "share_coordinator.h"
 
 enum { LARGE = 70000, POINTS = 6 };
@@ -125,4 +127,145 @@ CLEAN_TEST("a reader stopped anywhere never sees halves of two values") {
 
 CLEAN_TEST("nor what a coordinator that died had not committed") {
   stop_and_change(overwrite_half);
+}
+
+/* ---- an object whose commit is only half done ---- */
+
+enum { SET_BOTH = SK_CALL, LOOKS = 4, STEP = 23 };
+
+static int looks, torn;
+
+static int set_both (void *arg, sk_change *c, const sk_command *cmd) {
+  static const char *const paths[] = { "o.a", "o.b" };
+  uint64_t space[2];
+  int64_t v;
+  size_t i;
+  int rc = 0;
+  (void)arg;
+  memcpy(&v, (const char *)cmd->payload + 8, sizeof v);
+  for (i = 0; i < 2 && !rc; i++) {
+    sk_item item = { SK_INT, 8, &v };
+    rc = sk_change_set(c, at(paths[i]), space, sk_item_put(space, &item));
+  }
+  return rc;
+}
+
+/* The two fields as a list has them; 0: it could not be had at once. */
+static int list_both (int64_t v[2]) {
+  const void *data;
+  size_t len, i;
+  uint32_t pairs;
+  const uint8_t *at_item;
+  if (sk_port_list(other, at("o"), 0, &data, &len, &pairs, NULL)) return 0;
+  CHECK(pairs == 2);
+  at_item = data;
+  for (i = 0; i < 2; i++) {
+    sk_item key, value;
+    at_item += sk_item_get(at_item, len, &key);
+    at_item += sk_item_get(at_item, len, &value);
+    memcpy(&v[i], value.data, sizeof *v);
+  }
+  return 1;
+}
+
+/* A reader stopped after any few of its instructions, while a call or two
+** are applied, for which it need not wait. */
+static void read_both (void *arg) {
+  int64_t v[2] = { 0, 0 };
+  (void)arg;
+  CHECK(list_both(v));
+  CHECK(v[0] == v[1]);
+}
+
+static void call_both (int64_t v) {
+  sk_item item = { SK_INT, 8, &v };
+  CHECK(put_item(port, "o", SET_BOTH, &item, NULL) == 0);
+  in_child(serve_once, NULL);
+}
+
+static void open_both (void) {
+  sk_share_options o = { .handler = set_both };
+  sk_item table = { SK_OBJECT, 0, NULL };
+  open_share(&o);
+  CHECK(sk_port_open(share, &other) == 0);
+  CHECK(put_item(port, "o", SK_SET, &table, NULL) == 0);
+  call_both(1);
+}
+
+CLEAN_TEST("nor two fields of an object, one of them before a call, one after") {
+  int n, over = 0;
+  pid_t pid;
+  if (SANITIZED) return;
+  open_both();
+  for (n = 1; !over; n += STEP) {
+    pid = step_to(read_both, NULL, n, &over);
+    call_both(n);
+    CHECK(step_end(pid) == 0);
+  }
+  CHECK(n > 40 * STEP);
+  sk_port_close(other);
+  close_share();
+}
+
+/* A reader that looked at the marks before the call was sent looks at the
+** object between any two of the commit's stores. */
+static void look_between (int id) {
+  int64_t v[2];
+  if (id != FAULT_COMMIT_STORED && id != FAULT_COMMIT_POINT) return;
+  looks++;
+  if (list_both(v) && v[0] != v[1]) torn++;
+}
+
+CLEAN_TEST("nor when the commit itself is half done") {
+  int64_t v;
+  open_both();
+  serve();
+  looks = torn = 0;
+  for (v = 2; v <= 4; v++) {
+    sk_item item = { SK_INT, 8, &v };
+    int64_t seen[2] = { 0, 0 };
+    CHECK(put_item(port, "o", SET_BOTH, &item, NULL) == 0);
+    memset((void *)port->words->marks, 0, sizeof port->words->marks);
+    share_fault_hook = look_between;
+    apply();
+    share_fault_hook = NULL;
+    CHECK(list_both(seen) && seen[0] == v && seen[1] == v);
+  }
+  CHECK(looks >= LOOKS);
+  CHECK(torn == 0);
+  sk_port_close(other);
+  close_share();
+}
+
+/* ---- a wake-up that never comes ---- */
+
+static int is_applied (sk_port *p, const void *end) {
+  return atomic_load(&p->state->applied) >= *(const uint64_t *)end;
+}
+
+static void wait_for_answer (void *arg) {
+  int64_t one = 1;
+  sk_item item = { SK_INT, 8, &one };
+  struct share_wait w = { is_applied, NULL, -1, 1, 0 };
+  sk_receipt r;
+  (void)arg;
+  CHECK(put_item(other, "x", SK_SET, &item, &r) == 0);
+  w.arg = &r.end;
+  CHECK(share_wait(other, &w) == 0);
+}
+
+CLEAN_TEST("a coordinator that dies before it wakes who waits leaves nobody "
+           "asleep") {
+  pid_t waiting;
+  open_share(NULL);
+  CHECK(sk_port_open(share, &other) == 0);
+  waiting = child(wait_for_answer, NULL);
+  while (!(atomic_load(&share->words->epoch) & 1)) sched_yield();
+  hook_id = FAULT_BATCH_APPLIED;
+  share_fault_hook = die_there;
+  CHECK(WIFSIGNALED(ended(child(serve_once, NULL))));
+  share_fault_hook = NULL;
+  CHECK(ended(waiting) == 0);
+  sk_port_close(other);
+  close_share();
 }

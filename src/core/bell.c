@@ -66,3 +66,13 @@ void sk_bell_ring (sk_bell *b, enum sk_sleep how) {
   if (fd >= 0) os_event_ring(fd);
   else os_unpark(&b->rings, INT32_MAX);
 }
+
+void sk_bell_hush (sk_bell *b) {
+  int fd = sk_bell_fd(b);
+  sk_bell_awake(b);
+  if (fd >= 0) os_event_clear(fd);
+}
+
+int sk_readable (int fd) {
+  return os_poll(&fd, 1, 0) == 0;
+}

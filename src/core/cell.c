@@ -45,6 +45,10 @@ int sk_cell_where (const sk_cell *c, uint64_t *segment_id, uint64_t *off) {
   return 0;
 }
 
+sk_segment *sk_cell_segment (const sk_cell *c) {
+  return sk_segment_of(c);
+}
+
 int64_t sk_cell_load (const sk_cell *c) {
   return atomic_load_explicit(&c->value, memory_order_acquire);
 }
@@ -72,9 +76,12 @@ void sk_cell_set_note (sk_cell *c, int which, int64_t v) {
   atomic_store_explicit(&c->notes[which], v, memory_order_release);
 }
 
+/* Who waits for a change: sleepers on the futex, event loops. */
+enum { SLEEPERS = 1, LOOPS = 2 };
+
 int sk_cell_wait (sk_cell *c, int64_t seen, int64_t timeout_ns) {
   uint32_t before = atomic_load(&c->changes);
-  atomic_store(&c->waited_for, 1);
+  atomic_fetch_or(&c->waited_for, SLEEPERS);
   /* pairs with the fence in sk_cell_wake: either it sees waited_for, or we
   ** see its change here */
   atomic_thread_fence(memory_order_seq_cst);
@@ -82,10 +89,34 @@ int sk_cell_wait (sk_cell *c, int64_t seen, int64_t timeout_ns) {
   return os_park(&c->changes, before, timeout_ns);
 }
 
+int sk_cell_listen (sk_cell *c, int64_t seen) {
+  atomic_fetch_or(&c->waited_for, LOOPS);
+  atomic_thread_fence(memory_order_seq_cst);  /* as in sk_cell_wait */
+  return sk_cell_load(c) != seen;
+}
+
 void sk_cell_wake (sk_cell *c) {
+  uint32_t who;
   atomic_thread_fence(memory_order_seq_cst);
   if (!atomic_load_explicit(&c->waited_for, memory_order_relaxed)) return;
-  atomic_store(&c->waited_for, 0);
-  atomic_fetch_add(&c->changes, 1);
-  os_unpark(&c->changes, INT32_MAX);
+  who = atomic_exchange(&c->waited_for, 0);
+  if (who & SLEEPERS) {
+    atomic_fetch_add(&c->changes, 1);
+    os_unpark(&c->changes, INT32_MAX);
+  }
+  if (who & LOOPS) os_event_ring(sk_root_event());
+}
+
+/* Nobody reads the event, or others would miss it: each loop has a poller
+** that notices each ring once. */
+int sk_cells_watch (int *fd) {
+  sk_segment *root;
+  int event, rc = sk_root(&root);
+  if (rc) return rc;
+  event = sk_root_event();
+  return event < 0 ? SKE_SYS : os_poller_create(&event, 1, 1, fd);
+}
+
+void sk_cells_hush (int fd) {
+  os_poller_clear(fd);
 }

@@ -1,5 +1,5 @@
 /*
-** The words for error codes, the clock and the processors.
+** The words for error codes, the clocks and the processors.
 */
 #include "os.h"
 #include "suitkaise.h"
@@ -16,6 +16,16 @@ const char *sk_strerror (int rc) {
 
 int64_t sk_now_ns (void) {
   return os_now_ns();
+}
+
+int64_t sk_time_ns (void) {
+  return os_time_ns();
+}
+
+int sk_sleep_ns (int64_t ns) {
+  _Atomic uint32_t nobody_wakes_it = 0;
+  if (ns <= 0) return 0;
+  return os_park(&nobody_wakes_it, 0, ns) == SKE_INTR ? SKE_INTR : 0;
 }
 
 int sk_cpu_count (void) {

@@ -6,6 +6,10 @@
 ** `published`, so a killed writer leaves nothing half-done that anybody can
 ** see. The ring's pages are mapped twice in a row (a mirrored buffer): what
 ** runs over the end goes on at the start without being split.
+**
+** A wide lane has a large ring of which only as much exists as is in use. It
+** begins again at the ring's start whenever it is empty, so that a lane whose
+** reader keeps up stays in the same few pages.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +21,9 @@
 
 struct lane_words {
   _Alignas(SK_LINE) _Atomic uint64_t published;  /* writer */
+  _Atomic uint64_t base;     /* writer, while empty: pos of the ring's start */
+  _Atomic uint64_t backed;   /* writer, wide: pages exist up to this pos */
+  _Atomic uint64_t dropped;  /* writer, wide: and from this one on */
   _Alignas(SK_LINE) _Atomic uint64_t released;   /* reader */
 };
 
@@ -28,6 +35,7 @@ struct sk_lane {
   struct lane_words *words;
   uint8_t *ring;             /* 2 * bytes of address space */
   size_t bytes;              /* of the ring */
+  int is_wide;
   uint64_t head;             /* writer: end of what is published */
   uint64_t seen_released;    /* writer: a recent value of released */
   uint64_t cursor;           /* reader: end of what was taken */
@@ -39,17 +47,30 @@ static uint64_t record_bytes (uint64_t len) {
   return (sizeof(struct record) + len + 7) & ~(uint64_t)7;
 }
 
+static uint64_t load (const _Atomic uint64_t *word) {
+  return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void store (_Atomic uint64_t *word, uint64_t value) {
+  atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+/* Where a pos is. The reader has acquired `published` since the base was
+** set: it changes only while there is nothing to read. */
+static uint8_t *place (const sk_lane *l, uint64_t pos) {
+  return l->ring + ((pos - load(&l->words->base)) & (l->bytes - 1));
+}
+
 /* ---- life ---- */
 
-static int map_twice (const sk_segment *s, uint64_t off, size_t bytes,
-                      uint8_t **out) {
+static int map_twice (int fd, uint64_t off, size_t bytes, uint8_t **out) {
   uint8_t *p = mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
                     -1, 0);
   int i;
   if (p == MAP_FAILED) return SKE_NOMEM;
   for (i = 0; i < 2; i++) {
     if (mmap(p + (size_t)i * bytes, bytes, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_FIXED, s->fd, (off_t)off) == MAP_FAILED) {
+             MAP_SHARED | MAP_FIXED, fd, (off_t)off) == MAP_FAILED) {
       munmap(p, 2 * bytes);
       return SKE_NOMEM;
     }
@@ -58,28 +79,75 @@ static int map_twice (const sk_segment *s, uint64_t off, size_t bytes,
   return 0;
 }
 
-int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
-                    sk_bell *writer, sk_lane **out) {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  uint64_t words, ring;
+static int is_ring_size (size_t bytes) {
+  return bytes >= (size_t)sysconf(_SC_PAGESIZE) && !(bytes & (bytes - 1)) &&
+         bytes <= UINT32_MAX / 2;
+}
+
+static int new_lane (sk_segment *s, sk_bell *reader, sk_bell *writer,
+                     sk_lane **out) {
+  uint64_t words;
+  int rc = sk_segment_alloc(s, sizeof(struct lane_words), SK_LINE, &words);
   sk_lane *l;
-  int rc;
-  if (bytes < page || (bytes & (bytes - 1)) || bytes > UINT32_MAX / 2)
-    return SKE_INVAL;
-  if (s->fd < 0) return SKE_FULL;  /* sealed: cannot be mapped again */
-  rc = sk_segment_alloc(s, sizeof(struct lane_words), SK_LINE, &words);
-  if (!rc) rc = sk_segment_alloc(s, bytes, page, &ring);
   if (rc) return rc;
   l = calloc(1, sizeof *l);
   if (!l) return SKE_NOMEM;
-  if ((rc = map_twice(s, ring, bytes, &l->ring))) {
+  l->words = sk_segment_at(s, words, sizeof *l->words);
+  l->reader = reader;
+  l->writer = writer;
+  *out = l;
+  return 0;
+}
+
+int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
+                    sk_bell *writer, sk_lane **out) {
+  uint64_t ring;
+  sk_lane *l = NULL;
+  int rc;
+  if (!is_ring_size(bytes)) return SKE_INVAL;
+  if (s->fd < 0) return SKE_FULL;  /* sealed: cannot be mapped again */
+  rc = new_lane(s, reader, writer, &l);
+  if (rc) return rc;
+  rc = sk_segment_alloc(s, bytes, (size_t)sysconf(_SC_PAGESIZE), &ring);
+  if (!rc) rc = map_twice(s->fd, ring, bytes, &l->ring);
+  if (rc) {
     free(l);
     return rc;
   }
-  l->words = sk_segment_at(s, words, sizeof *l->words);
   l->bytes = bytes;
-  l->reader = reader;
-  l->writer = writer;
+  *out = l;
+  return 0;
+}
+
+#define WIDE_LEAST ((size_t)1 << 20)
+
+/* A ring of its own that is all hole; smaller where there are not as many
+** addresses. */
+static int map_hole (sk_lane *l, size_t bytes) {
+  int fd, rc = os_memory_create("suitkaise-lane", &fd);
+  if (rc) return rc;
+  for (;; bytes /= 2) {
+    rc = os_memory_stretch(fd, bytes);
+    if (!rc) rc = map_twice(fd, 0, bytes, &l->ring);
+    if (!rc || bytes <= WIDE_LEAST) break;
+  }
+  close(fd);
+  if (rc) return rc;
+  l->bytes = bytes;
+  l->is_wide = 1;
+  return 0;
+}
+
+int sk_lane_create_wide (sk_segment *s, size_t bytes, sk_bell *reader,
+                         sk_bell *writer, sk_lane **out) {
+  sk_lane *l = NULL;
+  int rc;
+  if (!is_ring_size(bytes) || bytes < WIDE_LEAST) return SKE_INVAL;
+  if ((rc = new_lane(s, reader, writer, &l))) return rc;
+  if ((rc = map_hole(l, bytes))) {
+    free(l);
+    return rc;
+  }
   *out = l;
   return 0;
 }
@@ -90,10 +158,69 @@ void sk_lane_free (sk_lane *l) {
   free(l);
 }
 
+/* ---- pages of a wide lane ---- */
+
+#define STEP ((uint64_t)64 << 10)  /* pages are made in lots of these */
+#define KEEP ((uint64_t)1 << 20)   /* and kept for use again */
+#define DROP ((uint64_t)4 << 20)   /* used ones are given back in lots */
+
+static uint64_t round_to_step (uint64_t n) {
+  return (n + STEP - 1) / STEP * STEP;
+}
+
+static void discard (sk_lane *l, uint64_t from, uint64_t to) {
+  if (to > from) os_memory_discard(place(l, from), (size_t)(to - from));
+}
+
+/* The lane is empty: let `head` be at the ring's start. */
+static void rewind_to (sk_lane *l, uint64_t head) {
+  struct lane_words *w = l->words;
+  uint64_t base = load(&w->base), first = load(&w->dropped);
+  uint64_t end = load(&w->backed);
+  uint64_t keep = first == base ? base + KEEP : first;
+  if (end > keep) discard(l, keep, end);
+  else keep = end;
+  store(&w->base, head);
+  store(&w->dropped, head);
+  store(&w->backed, head + (keep - first));
+}
+
+/* Give pages back that the reader is done with. */
+static void drop (sk_lane *l) {
+  uint64_t from = load(&l->words->dropped);
+  uint64_t n = (l->seen_released - from) / STEP * STEP;
+  if (l->seen_released < from + DROP) return;
+  discard(l, from, from + n);
+  store(&l->words->dropped, from + n);
+}
+
+/* Make the bytes up to `end`, which have room in the ring, exist. */
+static int back (sk_lane *l, uint64_t end) {
+  struct lane_words *w = l->words;
+  uint64_t base = load(&w->base), from = load(&w->backed);
+  uint64_t to = base + round_to_step(end - base);
+  int rc;
+  if (to > l->seen_released + l->bytes) to = end;
+  drop(l);
+  rc = os_memory_populate(place(l, from), (size_t)(to - from));
+  if (rc) return rc;
+  if (to - load(&w->dropped) > l->bytes)  /* those pages are in use again */
+    store(&w->dropped, base + round_to_step(to - l->bytes - base));
+  store(&w->backed, to);
+  return 0;
+}
+
 void sk_lane_reset (sk_lane *l) {
+  if (l->is_wide) rewind_to(l, 0);
   l->head = l->seen_released = l->cursor = l->seen_published = 0;
   atomic_store(&l->words->published, 0);
   atomic_store(&l->words->released, 0);
+}
+
+void sk_lane_adopt (sk_lane *l) {
+  l->head = atomic_load(&l->words->published);
+  l->cursor = atomic_load(&l->words->released);
+  l->seen_released = l->seen_published = l->cursor;
 }
 
 size_t sk_lane_limit (const sk_lane *l) {
@@ -118,10 +245,31 @@ static int fits (sk_lane *l, size_t need) {
   return room(l) >= record_bytes(need);
 }
 
+/* Place for `need` bytes in a wide lane, and how much there is. */
+static int prepare_wide (sk_lane *l, size_t need, uint64_t *free_bytes) {
+  uint64_t base = load(&l->words->base), exists;
+  int rc;
+  if (l->head - base >= STEP / 2) {
+    l->seen_released = atomic_load_explicit(&l->words->released,
+                                            memory_order_acquire);
+    if (l->seen_released == l->head) rewind_to(l, l->head);
+  }
+  exists = load(&l->words->backed) - l->head;
+  if (exists < record_bytes(need)) {
+    if ((rc = back(l, l->head + record_bytes(need)))) return rc;
+    exists = load(&l->words->backed) - l->head;
+  }
+  if (exists < *free_bytes) *free_bytes = exists;
+  return 0;
+}
+
 void *sk_lane_reserve (sk_lane *l, size_t need, size_t *got) {
+  uint64_t free_bytes;
   if (fits(l, need) <= 0) return NULL;
-  *got = (size_t)(room(l) - sizeof(struct record));
-  return l->ring + l->head % l->bytes + sizeof(struct record);
+  free_bytes = room(l);
+  if (l->is_wide && prepare_wide(l, need, &free_bytes)) return NULL;
+  *got = (size_t)(free_bytes - sizeof(struct record));
+  return place(l, l->head) + sizeof(struct record);
 }
 
 uint64_t sk_lane_publish (sk_lane *l, uint32_t kind, size_t len) {
@@ -129,7 +277,7 @@ uint64_t sk_lane_publish (sk_lane *l, uint32_t kind, size_t len) {
   uint64_t pos = l->head;
   r.len = (uint32_t)len;
   r.kind = kind;
-  memcpy(l->ring + pos % l->bytes, &r, sizeof r);
+  memcpy(place(l, pos), &r, sizeof r);
   l->head = pos + record_bytes(len);
   /* pairs with sk_lane_next; killed before: it never happened */
   atomic_store_explicit(&l->words->published, l->head, memory_order_release);
@@ -189,10 +337,11 @@ int sk_lane_ready (sk_lane *l) {
 }
 
 int sk_lane_next (sk_lane *l, sk_message *m) {
-  const uint8_t *at = l->ring + l->cursor % l->bytes;
+  const uint8_t *at;
   struct record r;
   uint64_t left;
   if (!sk_lane_ready(l)) return 0;
+  at = place(l, l->cursor);
   left = l->seen_published - l->cursor;
   if (left > l->bytes || left < sizeof r) return SKE_CORRUPT;
   memcpy(&r, at, sizeof r);
@@ -209,6 +358,11 @@ void sk_lane_release (sk_lane *l) {
   /* pairs with the acquire in sk_lane_reserve */
   atomic_store_explicit(&l->words->released, l->cursor, memory_order_release);
   sk_bell_ring(l->writer, SK_EAGER);
+}
+
+size_t sk_lane_unread (const sk_lane *l) {
+  uint64_t n = atomic_load(&l->words->published) - l->cursor;
+  return (size_t)(n < l->bytes ? n : l->bytes);
 }
 
 /* ---- claims ----
@@ -237,8 +391,7 @@ int64_t sk_claim_take (void *data) {
 }
 
 static _Atomic uint64_t *claim_at (sk_lane *l, uint64_t pos) {
-  return (_Atomic uint64_t *)(void *)(l->ring + pos % l->bytes +
-                                      sizeof(struct record));
+  return (_Atomic uint64_t *)(void *)(place(l, pos) + sizeof(struct record));
 }
 
 uint32_t sk_claim_revoke (sk_lane *l, uint64_t pos, uint32_t keep,

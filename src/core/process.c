@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@
 ** status first. Space is used again by the process that allocated it. */
 struct last_word {
   _Atomic uint32_t told;        /* child: TOLD + exit code */
+  struct last_word *spare;      /* for a child of that child: its words go
+                                ** with it, and cost nothing more */
   struct last_word *next_free;  /* owner, while free */
 };
 
@@ -28,6 +31,7 @@ struct sk_process {
   pid_t pid;
   int fd;              /* readable when it has ended; -1 in other processes */
   int ended;
+  int is_monitor;
   sk_exit status;
   uint64_t generation; /* of the owner */
   struct last_word *word;
@@ -83,9 +87,10 @@ static int new_word (struct last_word **out) {
     sk_segment *s;
     uint64_t off;
     int rc = sk_root(&s);
-    if (!rc) rc = sk_segment_alloc(s, sizeof *w, sizeof(uint64_t), &off);
+    if (!rc) rc = sk_segment_alloc(s, 2 * sizeof *w, sizeof(uint64_t), &off);
     if (rc) return rc;
-    w = sk_segment_at(s, off, sizeof *w);
+    w = sk_segment_at(s, off, 2 * sizeof *w);
+    w->spare = w + 1;
   }
   atomic_store(&w->told, 0);
   *out = w;
@@ -158,6 +163,7 @@ static void begin_child (pid_t parent, int by_main, struct last_word *word) {
   sigset_t none;
   sk_generation();
   own_word = word;
+  if (word->spare) free_word(word->spare);
   own_parent = parent;
   own_pid = getpid();
   reset_signals();  /* before the next, which may set a handler */
@@ -233,6 +239,17 @@ int sk_process_orphaned (void) {
   return own_pid == getpid() && getppid() != own_parent;
 }
 
+int sk_process_gone (pid_t pid) {
+  sk_exit st;
+  int fd = -1, is_gone;
+  if (os_watch(pid, &fd)) return errno == ESRCH || errno == EINVAL;
+  is_gone = !os_poll(&fd, 1, 0);
+  /* orphans of a process that is the system's first are its children */
+  if (is_gone) os_reap(fd, pid, 0, &st.code, &st.signal);
+  close(fd);
+  return is_gone;
+}
+
 /* ---- watching ---- */
 
 pid_t sk_process_pid (const sk_process *p) {
@@ -276,10 +293,61 @@ int sk_process_kill (sk_process *p, int signal) {
   return errno == ESRCH ? 0 : SKE_SYS;
 }
 
+int sk_process_wait (const sk_process *p, int64_t timeout_ns) {
+  int fd = p->fd;
+  return fd < 0 ? 0 : os_poll(&fd, 1, timeout_ns);
+}
+
+/* ---- monitors: processes that take a child of theirs with them ---- */
+
+#define FOLLOW_NS 200000000  /* that a monitor may take to end */
+
+void sk_process_set_monitor (sk_process *p) {
+  p->is_monitor = 1;
+}
+
+static _Atomic pid_t own_child;  /* 0: none now, -1: it must not live */
+
+static void on_term (int signal) {
+  pid_t pid = atomic_exchange(&own_child, -1);
+  (void)signal;
+  if (pid > 0) kill(pid, SIGKILL);
+}
+
+int sk_monitor_begin (void) {
+  struct sigaction act;
+  memset(&act, 0, sizeof act);
+  act.sa_handler = on_term;
+  sigemptyset(&act.sa_mask);
+  return sigaction(SIGTERM, &act, NULL) ? SKE_SYS : 0;
+}
+
+int sk_monitor_follow (const sk_process *p) {
+  pid_t none = 0;
+  if (atomic_compare_exchange_strong(&own_child, &none, p ? p->pid : 0))
+    return 1;
+  if (none > 0 && !p) {
+    atomic_compare_exchange_strong(&own_child, &none, 0);
+    return atomic_load(&own_child) == 0;
+  }
+  if (p) kill(p->pid, SIGKILL);
+  return 0;
+}
+
+void sk_process_end (sk_process *p) {
+  if (p->ended || !is_own(p)) return;
+  if (p->is_monitor && !sk_process_stopped(p)) {
+    sk_process_kill(p, SIGTERM);
+    if (!sk_process_wait(p, FOLLOW_NS)) return;
+  }
+  sk_process_kill(p, SIGKILL);
+  while (sk_process_wait(p, INT64_MAX) == SKE_INTR) {}
+}
+
 void sk_process_free (sk_process *p) {
   if (!p) return;
   if (!p->ended && is_own(p)) {
-    sk_process_kill(p, SIGKILL);
+    sk_process_end(p);
     reap(p, 1);
   }
   free(p);

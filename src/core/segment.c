@@ -15,14 +15,13 @@
 #include "os.h"
 #include "segment.h"
 
-#define MAGIC "SKSEGM01"
-#define LAYOUT 1
-#define STEP (64u * 1024)      /* grow by at least this much */
-#define LEAST (1024u * 1024)   /* smallest reservation worth having */
+#define STEP SK_SEGMENT_STEP
+#define LEAST SK_SEGMENT_LEAST
 #define ROOT_MAX (SIZE_MAX > UINT32_MAX ? (size_t)(1ull << 34) : 1u << 28)
 
 static sk_segment *all;
 static sk_segment *_Atomic root;
+static _Atomic int root_event = -1;  /* inherited with it */
 
 /* The next multiple of `to`, or UINT64_MAX: more than there ever is. */
 static uint64_t round_up (uint64_t n, uint64_t to) {
@@ -62,8 +61,8 @@ static int grow (sk_segment *s, uint64_t need) {
 
 static void fill_header (sk_segment *s, uint64_t size) {
   struct segment_header *h = s->header;
-  memcpy(h->magic, MAGIC, sizeof h->magic);
-  h->version = LAYOUT;
+  memcpy(h->magic, SK_SEGMENT_MAGIC, sizeof h->magic);
+  h->version = SK_SEGMENT_VERSION;
   h->pointer_bytes = sizeof(void *);
   os_random(&h->id, sizeof h->id);
   h->max = s->max;
@@ -71,43 +70,68 @@ static void fill_header (sk_segment *s, uint64_t size) {
   atomic_store(&h->size, size);
 }
 
-int sk_segment_create (const char *label, size_t max_bytes,
-                       sk_segment **out) {
-  sk_segment *s = calloc(1, sizeof *s);
-  size_t want = max_bytes < LEAST ? LEAST : max_bytes;
-  void *base;
-  int rc = SKE_NOMEM;
-  if (!s) return SKE_NOMEM;
-  s->fd = -1;
-  sk_generation();
-  if ((rc = os_memory_create(label, &s->fd))) goto failed;
-  if ((rc = os_memory_grow(s->fd, 0, STEP))) goto failed;
-  rc = SKE_NOMEM;
-  if (want > SIZE_MAX - STEP) want = SIZE_MAX - STEP;
-  base = reserve(s->fd, (size_t)round_up(want, STEP), &s->max);
-  if (!base) goto failed;
-  s->base = base;
-  s->header = base;
-  fill_header(s, STEP);
-  sk_family_lock();
+void sk_segment_enlist (sk_segment *s) {
+  s->users = 1;
   s->next = all;
   all = s;
+}
+
+static int map_new (sk_segment *s, size_t want) {
+  struct os_file file;
+  int rc = os_memory_grow(s->fd, 0, STEP);
+  if (!rc) rc = os_file_look(s->fd, &file);
+  if (rc) return rc;
+  if (want < LEAST) want = LEAST;
+  if (want > SIZE_MAX - STEP) want = SIZE_MAX - STEP;
+  s->base = reserve(s->fd, (size_t)round_up(want, STEP), &s->max);
+  if (!s->base) return SKE_NOMEM;
+  s->dev = file.dev;
+  s->ino = file.ino;
+  s->header = (struct segment_header *)s->base;
+  return 0;
+}
+
+int sk_segment_make (int fd, size_t max_bytes, sk_segment **out) {
+  sk_segment *s = calloc(1, sizeof *s);
+  int rc = SKE_NOMEM;
+  sk_generation();
+  if (s) {
+    s->fd = fd;
+    rc = map_new(s, max_bytes);
+  }
+  if (rc) {
+    close(fd);
+    free(s);
+    return rc;
+  }
+  fill_header(s, STEP);
+  sk_family_lock();
+  sk_segment_enlist(s);
   sk_family_unlock();
   *out = s;
   return 0;
-failed:
-  if (s->fd >= 0) close(s->fd);
-  free(s);
-  return rc;
+}
+
+int sk_segment_create (const char *label, size_t max_bytes,
+                       sk_segment **out) {
+  int fd, rc = os_memory_create(label, &fd);
+  return rc ? rc : sk_segment_make(fd, max_bytes, out);
+}
+
+/* -> whether nobody else in this process uses it any more. */
+static int drop (sk_segment *s) {
+  sk_segment **p;
+  int last;
+  sk_family_lock();
+  last = --s->users == 0;
+  for (p = &all; last && *p && *p != s; p = &(*p)->next) {}
+  if (last && *p) *p = s->next;
+  sk_family_unlock();
+  return last;
 }
 
 void sk_segment_close (sk_segment *s) {
-  sk_segment **p;
-  if (!s) return;
-  sk_family_lock();
-  for (p = &all; *p && *p != s; p = &(*p)->next) {}
-  if (*p) *p = s->next;
-  sk_family_unlock();
+  if (!s || !drop(s)) return;
   munmap(s->base, s->max);
   sk_segment_seal(s);
   free(s);
@@ -176,22 +200,57 @@ sk_segment *sk_segment_of (const void *p) {
   return s;
 }
 
+sk_segment *sk_segment_of_id (uint64_t id) {
+  sk_segment *s;
+  for (s = all; s && s->header->id != id; s = s->next) {}
+  return s;
+}
+
 sk_segment *sk_segment_by_id (uint64_t id) {
   sk_segment *s;
   sk_family_lock();
-  for (s = all; s && s->header->id != id; s = s->next) {}
+  s = sk_segment_of_id(id);
   sk_family_unlock();
   return s;
 }
 
+sk_segment *sk_segment_of_file (uint64_t dev, uint64_t ino) {
+  sk_segment *s;
+  for (s = all; s && (s->dev != dev || s->ino != ino); s = s->next) {}
+  return s;
+}
+
+size_t sk_segment_fds (int *fds, size_t room) {
+  sk_segment *s;
+  size_t n = 0;
+  sk_family_lock();
+  for (s = all; s; s = s->next) {
+    if (s->fd < 0) continue;
+    if (n < room) fds[n] = s->fd;
+    n++;
+  }
+  sk_family_unlock();
+  return n;
+}
+
+int sk_root_event (void) {
+  return atomic_load(&root_event);
+}
+
 int sk_root (sk_segment **out) {
   sk_segment *none = NULL, *mine;
-  int rc;
+  int rc, event = -1;
   if (!atomic_load(&root)) {
     if ((rc = sk_segment_create("suitkaise", ROOT_MAX, &mine))) return rc;
+    /* without it event loops look now and then */
+    if (os_event_create(&event)) event = -1;
     /* another thread may have been faster: its root is everybody's */
-    if (!atomic_compare_exchange_strong(&root, &none, mine))
+    if (atomic_compare_exchange_strong(&root, &none, mine)) {
+      atomic_store(&root_event, event);
+    } else {
       sk_segment_close(mine);
+      if (event >= 0) close(event);
+    }
   }
   *out = atomic_load(&root);
   return 0;

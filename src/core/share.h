@@ -14,7 +14,12 @@ enum {
   REPLIES = 64,     /* answers that one port may wait for */
   OPS = 64,         /* stores of a commit that fit into the journal */
   DEPTH = 100,      /* keys of a path, tables in tables */
-  LOCK_COORDINATOR = 0, LOCK_KEEPER = 1, LOCK_CREATOR = 2, LOCK_LANES = 16
+  LOCK_COORDINATOR = 0, LOCK_KEEPER = 1,
+  LOCK_LIFE = 2,      /* who creates, opens or removes a name */
+  LOCK_PRESENT = 3,   /* every user at once, also one that only reads */
+  LOCK_LANES = 16,
+  KEPT = 64,          /* descriptors that the coordinator may keep */
+  NAME_ROOM = 65, FOLDER_ROOM = 191
 };
 
 /* ---- words that everybody may write ---- */
@@ -123,6 +128,14 @@ static inline uint64_t slot_word (uint64_t off, uint64_t version) {
   return off >> 4 << VERSION_BITS | (version & VERSION_MASK);
 }
 
+/* In the slot word of an object: its entries are being changed. */
+#define SLOT_BUSY (1ull << (VERSION_BITS - 1))
+
+/* A slot's next word: its version counts below that bit. */
+static inline uint64_t slot_next (uint64_t word, uint64_t off) {
+  return slot_word(off, (word + 1) & (SLOT_BUSY - 1));
+}
+
 static inline uint64_t units_up (uint64_t bytes) {
   return (bytes + UNIT - 1) & ~(uint64_t)(UNIT - 1);
 }
@@ -165,12 +178,19 @@ struct sk_share {
   sk_dropped *dropped;
   void *arg;
   uint64_t creator;         /* generation */
+  _Atomic uint64_t present; /* generation that holds LOCK_PRESENT */
+  int has_calls;            /* its creator had a handler */
+  char name[NAME_ROOM];     /* or "" */
+  char folder[FOLDER_ROOM]; /* that it is in */
+  int kept[KEPT];           /* descriptors that the coordinator keeps */
+  size_t n_kept;
   int cpus;
   _Atomic int serving;      /* a thread of this process is the coordinator */
   _Atomic uint64_t launching; /* generation of a thread that starts one */
   pid_t keeper;             /* that this process started, or 0 */
   uint64_t keeper_parent;   /* generation */
   /* under sk_family_lock */
+  uint32_t users;           /* of this struct, in this process */
   uint64_t generation;      /* whose claims these are */
   uint8_t *claimed;         /* lanes that threads of this process have */
 };
@@ -224,6 +244,7 @@ struct share_wait {
   const void *arg;
   int64_t until_ns;  /* < 0: no end */
   int while_stopped; /* wait on although nobody serves */
+  int is_patient;    /* look again after a while: do not ask to be woken */
 };
 int share_wait (sk_port *p, const struct share_wait *w);
 int64_t share_deadline (int64_t timeout_ns);
@@ -233,6 +254,50 @@ void share_pause (void);
 
 /* share_keeper.c: has somebody taken care that the share is served? */
 void share_revive (sk_share *s);
+/* May this process start a coordinator? Not without the handler. */
+int share_can_serve (const sk_share *s);
+/* Kill keeper and coordinator and wait for their end; SKE_BUSY if they do not
+** come to it. Nothing is lost. */
+int share_end_servers (sk_share *s);
+/* The keeper goes on without the share: reap it some time. */
+void share_leave_keeper (sk_share *s);
+void share_reap_keepers (void);
+
+/* share.c: a share without a segment, for the calls below. */
+int share_new (const sk_share_options *o, sk_share **out);
+void share_destroy (sk_share *s);
+/* Bytes that its segment needs. */
+uint64_t share_bytes (const sk_share *s);
+/* Make it in a segment, which it takes over; the caller destroys it when that
+** fails. */
+int share_make (sk_share *s, sk_segment *segment);
+/* The process's share in a segment of others, one use of which it takes over,
+** also when it fails. */
+int share_find (sk_segment *segment, const sk_share_options *o,
+                sk_share **out);
+/* Take back a find. */
+void share_drop (sk_share *s);
+/* Does this process have the segment's share? */
+int share_is_known (const sk_segment *segment);
+
+/* share.c: be seen as a user from here on, in this process: called wherever a
+** forked child may use a share for the first time. */
+int share_be_present (sk_share *s);
+/* This process is no user, whatever it does: it serves them. */
+void share_become_server (void);
+/* Is there a user in another process? */
+int share_has_others (const sk_share *s);
+/* Nobody is there who could write or ask, or is about to come. */
+int share_is_alone (const sk_share *s);
+
+/* share_name.c */
+int share_name_create (const sk_share_options *o, sk_share **out);
+/* End being a user of a named share; -> 1 when it was the last: the name is
+** gone then. */
+int share_name_leave (sk_share *s);
+/* Coordinator: nobody uses it any more: 1 when that is so and it has no name
+** any more. */
+int share_name_end (sk_share *s);
 
 /* share_port.c */
 int share_port_room (sk_port *p, size_t n);

@@ -7,7 +7,7 @@
 #include "os.h"
 #include "share_coordinator.h"
 
-enum { KEPT_ERRORS = 64, MOST_FAULTS = 2, MOST_KILLS = 10 };
+enum { KEPT_ERRORS = 64, MOST_FAULTS = 2, MOST_KILLS = 10, MOST_TOLD = 4096 };
 
 /* ---- answers ---- */
 
@@ -150,10 +150,13 @@ static int list (sk_change *c, const sk_path *path) {
 /* ---- the handler ---- */
 
 /* May the running handler touch that path? Only at or below its command's:
-** that is what readers were told to wait for. */
+** that is what readers were told to wait for. What lies in the private root is
+** only looked for by what leads there. */
 static int allowed (const sk_change *c, const sk_path *path) {
   const sk_path *own = &c->cmd->path;
-  return share_path_valid(path) && path->root == own->root &&
+  if (!share_path_valid(path)) return 0;
+  if (path->root == SK_PRIVATE_ROOT) return 1;
+  return path->root == own->root &&
          path->depth >= own->depth && path->len >= own->len &&
          !memcmp(path->data, own->data, own->len);
 }
@@ -328,6 +331,7 @@ static int run (sk_coordinator *c, const struct busy_lane *b) {
   sk_command cmd;
   size_t n;
   int rc;
+  memset(&c->path, 0, sizeof c->path);
   if (b->broken) return SKE_CORRUPT;
   if ((rc = find_body(c, b, &data, &n))) return rc;
   if (r->kind == PART) return take_part(c, b->lane, data, n);
@@ -342,6 +346,7 @@ static int run (sk_coordinator *c, const struct busy_lane *b) {
   cmd.payload = data + r->path_len;
   cmd.len = n - r->path_len;
   if (!share_path_valid(&cmd.path)) return SKE_CORRUPT;
+  c->path = cmd.path;
   return execute(c, b, &cmd);
 }
 
@@ -381,6 +386,24 @@ static void error_path (uint64_t n, uint64_t key[2], sk_path *path) {
   path->data = key;
   path->depth = 1;
   path->root = SK_ERRORS_ROOT;
+}
+
+/* Nobody waits for what failed and nothing is known of it but where. */
+static void say_where (sk_coordinator *c, const struct busy_lane *b,
+                       int failed) {
+  sk_change *g = &c->change;
+  struct sk_report report = { failed, c->path.depth | c->path.root << 16 };
+  struct bytes *out = &g->answer_bytes;
+  if (g->answer.kind || !c->path.data || c->path.len > MOST_TOLD) return;
+  if (b->broken || b->head.flags & WANTS_REPLY) return;
+  out->len = 0;
+  if (bytes_need(out, sizeof report + c->path.len + 8)) return;
+  memcpy(out->data, &report, sizeof report);
+  memcpy(out->data + sizeof report, c->path.data, c->path.len);
+  out->len = sizeof report + c->path.len;
+  g->answer.kind = SK_BYTES;
+  g->answer.len = (uint32_t)out->len;
+  g->answer.data = out->data;
 }
 
 /* Nobody waits for it: keep the last few for those who ask. */
@@ -456,6 +479,7 @@ int share_apply (sk_coordinator *c, const struct busy_lane *b) {
   if (!failed && !(failed = finish(c, b, 0, 1))) return 0;
   share_change_drop(g);
   if (b->head.kind >= SK_CALL && c->s->dropped) c->s->dropped(c->s->arg);
+  say_where(c, b, failed);
   if (!finish(c, b, failed, 1)) return 0;
   share_change_drop(g);
   g->answer.kind = 0;

@@ -17,6 +17,7 @@ struct sk_change {
   size_t map_size;
   struct extents fresh;  /* given back when it is dropped */
   struct extents old;    /* given back when it is committed */
+  struct extents units;  /* slots of objects whose entries it changes */
   uint64_t added, gone;  /* bytes of stored values */
   int moves;             /* frees what a reader may be following */
   int direct;            /* > 0: what is built is not yet reachable */
@@ -32,6 +33,9 @@ struct sk_change {
 int share_change_sees (const sk_change *c, uint64_t off, uint64_t *value);
 /* Store to a word: at the commit, or at once in what is being built. */
 int share_change_store (sk_change *c, uint64_t off, uint64_t value);
+
+/* The stores after this change entries of the object at that slot. */
+int share_change_unit (sk_change *c, uint64_t slot);
 
 /* A block of `bytes`; `counted`: as part of the stored values. */
 int share_change_alloc (sk_change *c, uint64_t bytes, int counted,

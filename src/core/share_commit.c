@@ -64,6 +64,32 @@ int share_change_store (sk_change *c, uint64_t off, uint64_t value) {
   return 0;
 }
 
+/* ---- objects: seen as of one instant ---- */
+
+int share_change_unit (sk_change *c, uint64_t slot) {
+  struct view v = { c->s, c, 0 };
+  uint64_t word = view_word(&v, slot);
+  int rc = share_change_store(c, slot, slot_next(word, slot_off(word)));
+  if (rc || (c->units.n && c->units.items[c->units.n - 1].off == slot))
+    return rc;
+  return extents_push(&c->units, slot, 0);
+}
+
+/* Its slot says that it is busy from the store before those of its entries
+** to one after them. */
+static int enclose_units (sk_change *c) {
+  size_t i, k;
+  int rc;
+  for (i = 0; i < c->units.n; i++) {
+    if (c->n == c->room && (rc = double_room(c))) return rc;
+    k = c->map[map_at(c, c->units.items[i].off)] - 1;
+    if (c->ops[k].value & SLOT_BUSY) continue;  /* it was named twice */
+    c->ops[c->n++] = c->ops[k];
+    c->ops[k].value |= SLOT_BUSY;
+  }
+  return 0;
+}
+
 /* ---- its blocks ---- */
 
 int share_change_alloc (sk_change *c, uint64_t bytes, int counted,
@@ -92,11 +118,13 @@ int share_change_retire (sk_change *c, uint64_t off, uint64_t bytes,
 
 static void forget (sk_change *c) {
   size_t i;
-  if (c->n > c->map_size / 8) memset(c->map, 0, c->map_size * sizeof *c->map);
+  /* with units there are stores that the map does not know */
+  if (c->n > c->map_size / 8 || c->units.n)
+    memset(c->map, 0, c->map_size * sizeof *c->map);
   else
     /* last first: an op is found only past those that came before it */
     for (i = c->n; i > 0; i--) c->map[map_at(c, c->ops[i - 1].off)] = 0;
-  c->n = c->fresh.n = c->old.n = 0;
+  c->n = c->fresh.n = c->old.n = c->units.n = 0;
   c->added = c->gone = 0;
   c->moves = 0;
 }
@@ -116,6 +144,7 @@ void share_change_free (sk_change *c) {
   free(c->map);
   free(c->fresh.items);
   free(c->old.items);
+  free(c->units.items);
   free(c->answer_bytes.data);
   free(c->list_bytes.data);
 }
@@ -174,6 +203,7 @@ int share_commit (sk_change *c) {
   struct journal *j = &s->store->journal;
   uint64_t stored = atomic_load(&s->words->stored);
   int rc = count_moves(c);
+  if (!rc) rc = enclose_units(c);
   if (!rc) rc = write_down(c);
   if (rc) return rc;
   SK_FAULT(FAULT_COMMIT_FILLED);

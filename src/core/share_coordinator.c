@@ -12,6 +12,7 @@
 #define LEAST_SPIN_NS 2000
 #define MOST_SPIN_NS 50000
 #define COMMITS_PER_WAKE 16
+#define LONG_CALL_NS 20000
 
 /* ---- life ---- */
 
@@ -123,6 +124,13 @@ static uint32_t lowest (const sk_coordinator *c, uint32_t n) {
   return best;
 }
 
+/* Whoever waits for a call that took its time waits no longer. */
+static int was_long (const sk_coordinator *c, const struct busy_lane *b) {
+  return b->head.kind >= SK_CALL &&
+         os_now_ns() - atomic_load(&c->s->words->inflight.since_ns) >
+         LONG_CALL_NS;
+}
+
 int sk_coordinator_batch (sk_coordinator *c) {
   struct share_words *w = c->s->words;
   /* in this order: what was acknowledged before `published` was read has a
@@ -139,7 +147,7 @@ int sk_coordinator_batch (sk_coordinator *c) {
     if (b->head.ticket >= limit) break;  /* so have all others */
     if ((rc = share_apply(c, b))) return rc;
     SK_FAULT(FAULT_BATCH_APPLIED);
-    if (++done % COMMITS_PER_WAKE == 0 || b->head.kind >= SK_CALL)
+    if (++done % COMMITS_PER_WAKE == 0 || was_long(c, b))
       share_wake(c->s);
     if (c->cursor[b->lane] != b->end) peek(c, b);
     else *b = c->busy[--n];
@@ -194,12 +202,6 @@ static int sleep_on (sk_coordinator *c) {
   return woken;
 }
 
-/* Nobody else is there who could write or ask. */
-static int is_alone (const sk_share *s) {
-  return !os_lock_holder(s->segment->fd, LOCK_CREATOR,
-                         LOCK_LANES - LOCK_CREATOR + s->max_lanes);
-}
-
 int sk_coordinator_run (sk_coordinator *c) {
   _Atomic uint32_t *state = &c->s->words->state;
   int quiet = 0;
@@ -213,7 +215,7 @@ int sk_coordinator_run (sk_coordinator *c) {
       share_wake(c->s);
     if (before == SK_STOPPED || before == SK_DEGRADED) return 0;
     if (n || spin(c) || sleep_on(c)) quiet = 0;
-    else if (!is_alone(c->s)) quiet = 0;
-    else if (++quiet == 2) return 0;
+    else if (!share_is_alone(c->s)) quiet = 0;
+    else if (++quiet >= 2 && share_name_end(c->s)) return 0;
   }
 }

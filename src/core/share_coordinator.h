@@ -21,6 +21,7 @@ struct sk_coordinator {
   uint64_t *cursor;         /* per lane: what was applied */
   struct busy_lane *busy;
   struct bytes record;      /* the command being applied */
+  sk_path path;             /* its path, in there or in its parts */
   int64_t spin_ns;          /* how long to look for work before sleeping */
 };
 

@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "family.h"
 #include "os.h"
 #include "share_coordinator.h"
 
@@ -59,14 +62,21 @@ static int await_end (struct watch *w, pid_t pid) {
   return status;
 }
 
-/* Whose fault was it? Deaths in a handler are counted for its command. */
-static void blame (struct watch *w, int status) {
+/* Whose fault was it? Deaths in a handler are counted for its command; -> was
+** it one? */
+static int blame (struct watch *w, int status) {
   struct inflight *f = &w->s->words->inflight;
   int killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !w->hung;
-  if (!atomic_load(&f->active)) return;
+  if (!atomic_load(&f->active)) return 0;
   if (killed) atomic_fetch_add(&f->kills, 1);
   else atomic_fetch_add(&f->faults, 1);
   atomic_store(&f->active, 0);
+  return 1;
+}
+
+/* Its own exit code, or -1: a handler may have ended it with any. */
+static int exit_code (int status, int in_handler) {
+  return WIFEXITED(status) && !in_handler ? WEXITSTATUS(status) : -1;
 }
 
 static int within_budget (struct watch *w) {
@@ -94,7 +104,7 @@ static void keep (sk_share *s) {
   struct watch w = { s, UINT64_MAX, 0, 0, 0 };
   while (wanted(s)) {
     pid_t pid = fork();
-    int status;
+    int status, code;
     if (pid == 0) serve(s);
     if (pid < 0) {
       give_up(s);
@@ -102,11 +112,10 @@ static void keep (sk_share *s) {
     }
     w.hung = 0;
     status = await_end(&w, pid);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    code = exit_code(status, blame(&w, status));
+    if (code == 0) return;
     atomic_fetch_add(&s->words->restarts, 1);
-    blame(&w, status);
-    if (!within_budget(&w) ||
-        (WIFEXITED(status) && WEXITSTATUS(status) == HOPELESS)) {
+    if (!within_budget(&w) || code == HOPELESS) {
       give_up(s);
       return;
     }
@@ -125,9 +134,26 @@ static void settle_signals (void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The host's files, sockets and pipes are not held open by us. Before any lock
+** is taken: closing drops those of a file. */
+static void let_go (sk_share *s) {
+  int event = sk_root_event();
+  size_t n = sk_segment_fds(NULL, 0);
+  int *keep = calloc(n + s->n_kept + 1, sizeof *keep);
+  sk_generation();  /* first: forgetting children closes numbers, too */
+  if (!keep) return;
+  sk_segment_fds(keep, n);
+  if (event >= 0) keep[n++] = event;
+  memcpy(keep + n, s->kept, s->n_kept * sizeof *keep);
+  os_close_others(keep, n + s->n_kept);
+  free(keep);
+}
+
 static void keeper_main (sk_share *s) {
   atomic_store(&s->serving, 0);  /* that was another process */
+  share_become_server();
   settle_signals();
+  let_go(s);
   if (os_lock(s->segment->fd, LOCK_KEEPER)) _exit(0);  /* there is one */
   keep(s);
   _exit(0);
@@ -180,13 +206,18 @@ static int served (const sk_share *s) {
   return os_lock_holder(s->segment->fd, LOCK_COORDINATOR, 2) != 0;
 }
 
+int share_can_serve (const sk_share *s) {
+  return s->handler || !s->has_calls;
+}
+
 void share_revive (sk_share *s) {
-  if (wanted(s) && !s->serving && !served(s)) launch(s);
+  if (wanted(s) && share_can_serve(s) && !s->serving && !served(s)) launch(s);
 }
 
 int sk_share_start (sk_share *s) {
   _Atomic uint32_t *state = &s->words->state;
   uint32_t seen = atomic_load(state);
+  if (!share_can_serve(s)) return SKE_INVAL;
   do {
     if (seen == SK_STOPPING) return SKE_BUSY;
     if (seen == SK_RUNNING) break;
@@ -221,6 +252,17 @@ static void await_processes (sk_share *s) {
   has_keeper(s, 0);
 }
 
+int share_end_servers (sk_share *s) {
+  int64_t until = os_now_ns() + END_NS;
+  while (served(s)) {
+    if (os_now_ns() > until) return SKE_BUSY;
+    end_process(s, LOCK_KEEPER);
+    end_process(s, LOCK_COORDINATOR);
+    nap(s, NS / 1000);
+  }
+  return 0;
+}
+
 int sk_share_stop (sk_share *s, int64_t timeout_ns) {
   _Atomic uint32_t *state = &s->words->state;
   int64_t until = share_deadline(timeout_ns);
@@ -243,4 +285,34 @@ int sk_share_stop (sk_share *s, int64_t timeout_ns) {
   }
   await_processes(s);
   return rc;
+}
+
+/* ---- keepers of shares that this process has closed ---- */
+
+enum { LEFT = 64 };
+
+static struct left {
+  pid_t pid;
+  uint64_t parent;
+} left[LEFT];
+
+void share_leave_keeper (sk_share *s) {
+  uint64_t self = sk_generation();
+  int i;
+  if (!s->keeper || s->keeper_parent != self) return;
+  sk_family_lock();
+  for (i = 0; i < LEFT && left[i].pid && left[i].parent == self; i++) {}
+  if (i < LEFT) left[i] = (struct left){ s->keeper, self };
+  sk_family_unlock();
+}
+
+void share_reap_keepers (void) {
+  uint64_t self = sk_generation();
+  int i;
+  sk_family_lock();
+  for (i = 0; i < LEFT; i++)
+    if (left[i].pid && (left[i].parent != self ||
+                        waitpid(left[i].pid, NULL, WNOHANG)))
+      left[i].pid = 0;
+  sk_family_unlock();
 }

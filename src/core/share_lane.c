@@ -78,8 +78,10 @@ int share_port_claim (sk_port *p) {
     rc = SKE_MANY;
   }
   sk_family_unlock();
-  if (!rc) share_revive(s);
-  return rc;
+  if (rc) return rc;
+  share_be_present(s);
+  share_revive(s);
+  return 0;
 }
 
 int sk_port_open (sk_share *s, sk_port **out) {
@@ -134,8 +136,10 @@ static int has_room (sk_port *p, const void *len) {
   return p->head + *(const uint64_t *)len - applied <= p->share->lane_bytes;
 }
 
+/* Woken for each command that makes room, a writer would queue one more and
+** sleep again: it looks after a nap, when there is room for many. */
 static int wait_room (sk_port *p, uint64_t len, int64_t until) {
-  struct share_wait w = { has_room, &len, until, 1 };
+  struct share_wait w = { has_room, &len, until, 1, 1 };
   if (has_room(p, &len)) return 0;
   return share_wait(p, &w);
 }
@@ -321,8 +325,7 @@ static int check (sk_port *p, const sk_command *cmd) {
     p->generation = 0;
     return share_port_claim(p);
   }
-  return atomic_load_explicit(&p->share->words->state,
-                              memory_order_relaxed) == SK_DEGRADED ? SKE_DOWN : 0;
+  return sk_share_state(p->share) == SK_DEGRADED ? SKE_DOWN : 0;
 }
 
 int sk_port_send (sk_port *p, const sk_command *cmd, sk_receipt *r,

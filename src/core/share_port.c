@@ -103,13 +103,14 @@ static int all_applied (sk_port *p, const void *arg) {
 
 static int barrier (sk_port *p, const uint8_t *marks, uint32_t n,
                     int64_t timeout_ns) {
-  struct share_wait w = { all_applied, NULL, 0, 0 };
+  struct share_wait w = { all_applied, NULL, 0, 0, 0 };
   if (!collect(p, marks, n)) return 0;
   w.until_ns = share_deadline(timeout_ns);
   return share_wait(p, &w);
 }
 
 int sk_port_flush (sk_port *p, int64_t timeout_ns) {
+  share_be_present(p->share);
   if (is_consumed(p->share)) return 0;
   return barrier(p, NULL, 0, timeout_ns);
 }
@@ -121,8 +122,10 @@ static int has_changed (sk_port *p, const void *arg) {
 
 int sk_port_await (sk_port *p, uint32_t *before, int64_t timeout_ns) {
   struct share_wait w = { has_changed, before, share_deadline(timeout_ns),
-                          1 };
-  int rc = share_wait(p, &w);
+                          1, 0 };
+  int rc;
+  share_be_present(p->share);
+  rc = share_wait(p, &w);
   *before = atomic_load(&p->share->words->epoch) & ~1u;
   return rc;
 }
@@ -149,7 +152,7 @@ static int copy_answer (sk_port *p, uint64_t off, sk_answer *out) {
 
 int sk_port_wait (sk_port *p, const sk_receipt *r, int64_t timeout_ns,
                   sk_answer *out) {
-  struct share_wait w = { is_done, r, 0, 0 };
+  struct share_wait w = { is_done, r, 0, 0, 0 };
   const struct reply *reply;
   uint64_t status, value;
   int rc;
@@ -271,6 +274,7 @@ int sk_port_get (sk_port *p, const sk_path *path, int how,
   sk_seen own;
   int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
+  share_be_present(p->share);
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
     rc = barrier(p, marks, marks_of(path, how, marks),
@@ -302,8 +306,10 @@ static int look_list (sk_port *p, const sk_path *path, size_t *len,
   p->room = b.room;
   *len = b.len;
   atomic_thread_fence(memory_order_acquire);  /* pairs with do_stores */
-  /* an object's slot word changes with each of its entries */
-  if (!rc && place.entry) changed = view_word(&v, place.entry) != place.word;
+  /* an object's slot word changes before and after its entries do */
+  if (!rc && place.entry)
+    changed = place.word & SLOT_BUSY ||
+              view_word(&v, place.entry) != place.word;
   if (v.bad || changed ||
       atomic_load_explicit(moves, memory_order_acquire) != seen->moves)
     return 1;
@@ -319,6 +325,7 @@ int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
   sk_seen own;
   int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
+  share_be_present(p->share);
   if (!seen) seen = &own;
   if (!is_consumed(p->share)) {
     rc = barrier(p, marks, marks_of(path, SK_ENTRIES, marks), timeout_ns);

@@ -72,20 +72,17 @@ static int store_and_add (sk_change *c, uint64_t off, uint64_t add) {
   return share_change_store(c, off, view_word(&v, off) + add);
 }
 
-/* The object that an entry is in is another one now. */
+/* The object that an entry is in is another one now. Before the entry's own
+** stores: those of a commit are done in this order. */
 static int touch_unit (sk_change *c, const struct place *p) {
-  struct view v = view_of(c);
-  uint64_t word;
-  if (!p->unit) return 0;
-  word = view_word(&v, p->unit);
-  return share_change_store(c, p->unit, slot_word(slot_off(word), word + 1));
+  return p->unit ? share_change_unit(c, p->unit) : 0;
 }
 
 int share_tree_delete (sk_change *c, const struct place *p) {
   uint64_t off = slot_off(p->word);
   int rc = retire_value(c, off);
   if (!rc) rc = touch_unit(c, p);
-  if (!rc) rc = share_change_store(c, p->entry, slot_word(0, p->word + 1));
+  if (!rc) rc = share_change_store(c, p->entry, slot_next(p->word, 0));
   if (!rc) rc = store_and_add(c, FIELD(p->table, count), UINT64_MAX);
   return rc;
 }
@@ -215,7 +212,7 @@ static int assign (sk_change *c, const struct place *p, uint64_t off) {
   uint64_t entry;
   int rc;
   if (p->entry) {
-    rc = share_change_store(c, p->entry, slot_word(off, p->word + 1));
+    rc = share_change_store(c, p->entry, slot_next(p->word, off));
     if (slot_off(p->word)) return rc;
   }
   else {
@@ -282,7 +279,7 @@ int share_tree_set (sk_change *c, struct place *p, const void *value,
   if (p->unit && is_table(*(const uint32_t *)value)) return SKE_INVAL;
   if (before) rc = retire_value(c, before);  /* first: it makes room */
   if (!rc) rc = build(c, p->hash, &at, &off);
-  if (!rc) rc = assign(c, p, off);
   if (!rc) rc = touch_unit(c, p);
+  if (!rc) rc = assign(c, p, off);
   return rc;
 }

@@ -11,6 +11,7 @@
 
 #define SPIN_NS 20000
 #define FIRST_NAP_NS 1000000
+#define PATIENT_NAP_NS 100000
 #define LONGEST_NAP_NS 20000000
 
 int64_t share_deadline (int64_t timeout_ns) {
@@ -53,7 +54,7 @@ static int hopeless (sk_share *s, const struct share_wait *w) {
 static void nap (sk_port *p, const struct share_wait *w, int64_t ns) {
   _Atomic uint32_t *epoch = &p->share->words->epoch;
   uint32_t seen = atomic_load(epoch);
-  while (!(seen & 1))
+  while (!(seen & 1) && !w->is_patient)
     if (atomic_compare_exchange_weak(epoch, &seen, seen | 1)) seen |= 1;
   atomic_thread_fence(memory_order_seq_cst);  /* pairs with share_wake */
   if (!w->done(p, w->arg)) os_park(epoch, seen, ns);
@@ -61,8 +62,8 @@ static void nap (sk_port *p, const struct share_wait *w, int64_t ns) {
 
 int share_wait (sk_port *p, const struct share_wait *w) {
   sk_share *s = p->share;
-  int64_t ns = FIRST_NAP_NS;
-  if (w->done(p, w->arg) || spin(p, w)) return 0;
+  int64_t ns = w->is_patient ? PATIENT_NAP_NS : FIRST_NAP_NS;
+  if (w->done(p, w->arg) || (!w->is_patient && spin(p, w))) return 0;
   for (;;) {
     int64_t now = os_now_ns();
     int rc = hopeless(s, w);

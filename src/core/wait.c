@@ -71,3 +71,21 @@ int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
   sk_bell_awake(w->bell);
   return rc;
 }
+
+int sk_poller_renew (int fd) {
+  return os_poller_renew(fd);
+}
+
+int sk_process_watch (sk_process *const *procs, size_t n, int *fd) {
+  int *fds = malloc((n + 1) * sizeof *fds);
+  size_t i;
+  int rc = 0;
+  if (!fds) return SKE_NOMEM;
+  for (i = 0; i < n && !rc; i++) {
+    fds[i] = sk_process_fd(procs[i]);
+    if (fds[i] < 0) rc = SKE_LOST;
+  }
+  if (!rc) rc = os_poller_create(fds, n, 0, fd);
+  free(fds);
+  return rc;
+}

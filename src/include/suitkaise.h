@@ -36,7 +36,8 @@
   X(SKE_ABSENT, -15, "no such entry") \
   X(SKE_TYPE, -16, "wrong kind of value") \
   X(SKE_POISON, -17, "command ended the coordinator too often") \
-  X(SKE_RAISED, -18, "call raised an error")
+  X(SKE_RAISED, -18, "call raised an error") \
+  X(SKE_VERSION, -19, "shared by another version of this library")
 
 enum sk_error {
 #define SK_ERROR_ENUM(name, code, text) name = code,
@@ -52,6 +53,12 @@ SK_API const char *sk_strerror (int rc);
 
 /* Nanoseconds of the monotonic clock, which all processes share. */
 SK_API int64_t sk_now_ns (void);
+
+/* Nanoseconds since 1970 of the clock on the wall, which may be set back. */
+SK_API int64_t sk_time_ns (void);
+
+/* Sleep once, for that long at most: 0, or SKE_INTR when a signal ended it. */
+SK_API int sk_sleep_ns (int64_t ns);
 
 /* Processors that this process may use. */
 SK_API int sk_cpu_count (void);
@@ -78,6 +85,17 @@ SK_API int sk_segment_alloc (sk_segment *s, size_t bytes, size_t align,
 /* Address of `bytes` at `off`, or NULL when that is not handed-out space. */
 SK_API void *sk_segment_at (const sk_segment *s, uint64_t off, size_t bytes);
 SK_API uint64_t sk_segment_id (const sk_segment *s);
+/* A segment as it travels: a process that has it, its descriptor there, its
+** id. SKE_UNKNOWN after sk_segment_seal. */
+SK_API int sk_segment_where (const sk_segment *s, pid_t *pid, int *fd,
+                             uint64_t *id);
+/* Map a segment that a process of this user has, through /proc. A segment that
+** this process has already is used once more; each use is closed. `fd` is only
+** where it is looked for first: when that process is gone, any other one that
+** has it will do, with fd -1. SKE_UNKNOWN: it is not there; SKE_FOREIGN: of
+** another user; SKE_CORRUPT, SKE_VERSION: it cannot be used. */
+SK_API int sk_segment_attach (pid_t pid, int fd, uint64_t id,
+                              sk_segment **out);
 SK_API uint64_t sk_segment_size (const sk_segment *s);
 
 /* The segment that a process shares with all its descendants; made on first
@@ -118,8 +136,13 @@ SK_API void sk_bell_awake (sk_bell *b);
 /* Wake the sleeper if it sleeps at least as lightly as `how`: SK_LAZY wakes
 ** any sleeper, SK_EAGER only one that asked for anything. */
 SK_API void sk_bell_ring (sk_bell *b, enum sk_sleep how);
-/* Descriptor that is readable after a ring, for event loops; -1: none. */
+/* Descriptor that is readable after a ring, for event loops; -1: none. The
+** loop does: sk_bell_listen; look for work; sleep on the descriptor; then
+** sk_bell_hush, which forgets the rings so far. */
 SK_API int sk_bell_fd (const sk_bell *b);
+SK_API void sk_bell_hush (sk_bell *b);
+/* Is there something to read, now? For loops that are driven from outside. */
+SK_API int sk_readable (int fd);
 
 /* ---- cell: one shared atomic 64-bit word on a cache line of its own ----
 ** Never freed. Any process that sees the segment may do anything with it.
@@ -132,6 +155,8 @@ SK_API int sk_cell_create (sk_segment *s, int64_t value, sk_cell **out);
 SK_API int sk_cell_find (uint64_t segment_id, uint64_t off, sk_cell **out);
 SK_API int sk_cell_where (const sk_cell *c, uint64_t *segment_id,
                           uint64_t *off);
+/* The segment that it is in; NULL when that is closed. */
+SK_API sk_segment *sk_cell_segment (const sk_cell *c);
 SK_API int64_t sk_cell_load (const sk_cell *c);
 SK_API int64_t sk_cell_add (sk_cell *c, int64_t n);       /* -> new value */
 SK_API int64_t sk_cell_exchange (sk_cell *c, int64_t v);  /* -> old value */
@@ -143,6 +168,13 @@ SK_API void sk_cell_set_note (sk_cell *c, int which, int64_t v);
 SK_API int sk_cell_wait (sk_cell *c, int64_t seen, int64_t timeout_ns);
 /* Wake everybody who waits: after a change that somebody may wait for. */
 SK_API void sk_cell_wake (sk_cell *c);
+/* The same for event loops: 1 when the value is not `seen` any more, else the
+** next wake of it makes the descriptors of sk_cells_watch readable, those of
+** all processes. One such descriptor hears of every cell; its owner then
+** calls sk_cells_hush, looks, and listens again. */
+SK_API int sk_cell_listen (sk_cell *c, int64_t seen);
+SK_API int sk_cells_watch (int *fd);
+SK_API void sk_cells_hush (int fd);
 
 /* ---- lane: a ring of messages from one process to another ----
 ** One writer, one reader. A message is visible when it is published, whole,
@@ -164,7 +196,14 @@ typedef struct sk_message {
 ** Create it before the fork that separates the two. */
 SK_API int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
                            sk_bell *writer, sk_lane **out);
+/* A wide one: `bytes` are addresses; pages exist only for what waits to be
+** read, so that the writer need not wait. Where the system has not as many
+** addresses the ring is smaller, see sk_lane_limit. */
+SK_API int sk_lane_create_wide (sk_segment *s, size_t bytes, sk_bell *reader,
+                                sk_bell *writer, sk_lane **out);
 SK_API void sk_lane_free (sk_lane *l);
+/* Become the writer or the reader after one that is dead. */
+SK_API void sk_lane_adopt (sk_lane *l);
 /* Empty it for a new pair of users. Only when neither end is in use. */
 SK_API void sk_lane_reset (sk_lane *l);
 /* Largest message that can ever be written at once. */
@@ -190,9 +229,32 @@ SK_API int sk_lane_next (sk_lane *l, sk_message *m);
 SK_API void sk_lane_release (sk_lane *l);
 /* Reader: is there a message? */
 SK_API int sk_lane_ready (sk_lane *l);
+/* Reader: bytes published that it has not taken. */
+SK_API size_t sk_lane_unread (const sk_lane *l);
 /* Writer: wait until a message of `need` bytes fits: 0, SKE_TIMEOUT, SKE_INTR,
 ** SKE_INVAL when it never will, or SKE_CORRUPT. */
 SK_API int sk_lane_wait_room (sk_lane *l, size_t need, int64_t timeout_ns);
+
+/* ---- board: the last value that a process has posted, whole ----
+** One writer at a time; one that is killed while it posts leaves the value
+** before. Pages exist for values of the size that is posted.
+*/
+
+typedef struct sk_board sk_board;
+
+/* For values of up to `bytes`, see sk_lane_create_wide. */
+SK_API int sk_board_create (sk_segment *s, size_t bytes, sk_board **out);
+SK_API void sk_board_free (sk_board *b);
+/* Empty it. Only when nobody else uses it. */
+SK_API void sk_board_reset (sk_board *b);
+/* Writer: 0, SKE_FULL or SKE_NOMEM, and then the value before stays. */
+SK_API int sk_board_post (sk_board *b, const void *data, size_t len);
+/* How many values were posted. */
+SK_API uint64_t sk_board_number (const sk_board *b);
+/* Reader: a copy of the last value, to be freed, and its number; SKE_ABSENT
+** when there is none. */
+SK_API int sk_board_read (const sk_board *b, uint64_t *number, void **data,
+                          size_t *len);
 
 /* ---- claims: a message that holds numbered items, taken one by one ----
 ** The first 8 bytes of the message are its claim word. The reader takes the
@@ -236,12 +298,37 @@ SK_API int sk_process_poll (sk_process *p, sk_exit *st);
 /* 1 when it is stopped (SIGSTOP, a debugger). */
 SK_API int sk_process_stopped (const sk_process *p);
 SK_API int sk_process_kill (sk_process *p, int signal);
+/* Sleep until it has ended: 0, SKE_TIMEOUT, SKE_INTR, or SKE_SYS. */
+SK_API int sk_process_wait (const sk_process *p, int64_t timeout_ns);
+/* Kill it and wait for its end: it is still to be polled. */
+SK_API void sk_process_end (sk_process *p);
 /* Forget it. A child that still runs is killed and reaped first, if it is
 ** the caller's. NULL is fine. */
 SK_API void sk_process_free (sk_process *p);
 
+/* A monitor is a child that has one child itself, and takes it with it when it
+** is ended. The owner says so of its child. */
+SK_API void sk_process_set_monitor (sk_process *p);
+/* In the monitor, once. */
+SK_API int sk_monitor_begin (void);
+/* In the monitor: this is its child now (NULL: none, before it is reaped). 0:
+** the monitor is to end, and the child was killed. */
+SK_API int sk_monitor_follow (const sk_process *p);
+
+/* 1 when there is no such process any more: a child of a child that has been
+** killed, which may have become the caller's to reap. */
+SK_API int sk_process_gone (pid_t pid);
+
 /* In a child of sk_process_fork: 1 when its parent is gone. */
 SK_API int sk_process_orphaned (void);
+/* In a child: an empty poller takes the place of the one behind `fd`, which
+** an event loop made before the fork. What the child then does with that loop
+** does not change what its parent watches. */
+SK_API int sk_poller_renew (int fd);
+/* A descriptor that is readable while one of the processes has ended, for
+** event loops. The caller closes it, before any of the processes is freed
+** or soon after: it does not keep them. SKE_LOST: one has ended already. */
+SK_API int sk_process_watch (sk_process *const *procs, size_t n, int *fd);
 
 /* ---- waiting for several things at once ---- */
 
@@ -258,6 +345,21 @@ typedef struct sk_wait {
 ** one. Spins for spin_ns before it sleeps. Never longer than timeout_ns. */
 SK_API int sk_wait_any (const sk_wait *w, enum sk_sleep how, int64_t spin_ns,
                         int64_t timeout_ns);
+
+/* ---- interruptions ---- */
+
+/* Have `handler` called, in a signal, when sk_now_ns gets to at_ns; 0: not
+** any more. One per process, for children of sk_process_fork: it interrupts
+** blocking calls. The handler may set it again. */
+SK_API int sk_alarm_set (int64_t at_ns, void (*handler) (int));
+
+/* While a wait lasts, Ctrl-C (SIGINT) rings `b`, which has a descriptor, and
+** is counted. A handler that was there is called too, unless it is a
+** standalone interpreter's, and is back after the end. 0: SIGINT is ignored,
+** nothing was begun. */
+SK_API int sk_interrupts_begin (sk_bell *b);
+/* -> how often since the last time that this was above 0. */
+SK_API int sk_interrupts_end (void);
 
 /* ---- share: a tree of tables that all processes read and change ----
 ** Writes go through lanes to one coordinator, which applies them one after
@@ -304,6 +406,13 @@ typedef struct sk_path {
                    ** what the caller keeps beside them */
 } sk_path;
 
+/* An entry of SK_ERRORS_ROOT, of kind SK_BYTES, unless a handler's answer was
+** there to be kept; the path's bytes follow. */
+struct sk_report {
+  int32_t rc;
+  uint32_t depth;  /* keys of the path, plus 65536 times its root */
+};
+
 enum sk_command_kind {
   SK_SET = 1,  /* payload: the value's items; replaces all that was there */
   SK_DELETE,
@@ -344,15 +453,41 @@ typedef struct sk_share_options {
   sk_handler *handler;
   sk_dropped *dropped;     /* or NULL */
   void *arg;
+  const char *name;        /* others can open it by; NULL: only descendants
+                           ** and those who attach see it */
+  int reset;               /* do not go on with what killed users left */
 } sk_share_options;
 
+/* A name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with no dot (SKE_INVAL).
+** One that is in use: SKE_BUSY. One whose users were all killed is taken over
+** with all that is in it, if its limits are the same, and stopped until
+** sk_share_start. SKE_FOREIGN: the file or folder of that name is not only
+** this user's. */
 SK_API int sk_share_create (const sk_share_options *o, sk_share **out);
+/* Use a named share of this user; the next one is by descriptor, as
+** sk_segment_attach. Of the options only handler, dropped, arg and
+** call_limit_ns count; NULL: none. Without the handler that its creator had,
+** this process never starts its coordinator. A process has each share once:
+** opened again, it is the same, and closed as often. SKE_ABSENT: no such
+** name; SKE_FOREIGN, SKE_CORRUPT, SKE_VERSION: it cannot be used. */
+SK_API int sk_share_open (const char *name, const sk_share_options *o,
+                          sk_share **out);
+SK_API int sk_share_attach (pid_t pid, int fd, uint64_t segment_id,
+                            const sk_share_options *o, sk_share **out);
+SK_API int sk_share_where (const sk_share *s, pid_t *pid, int *fd,
+                           uint64_t *segment_id);
+/* The coordinator's process has, of all descriptors, only 0 to 2, where 0
+** reads nothing, those of segments, and the ones named here before it starts:
+** for handlers that write to files opened before. SKE_FULL: 64 are. */
+SK_API int sk_share_keep_fd (sk_share *s, int fd);
 /* Start the coordinator, in a process of its own, unless it runs. */
 SK_API int sk_share_start (sk_share *s);
 /* Apply what is queued, then end the coordinator. Writes queue from here on.
 ** SKE_TIMEOUT: it was killed instead, nothing is lost. */
 SK_API int sk_share_stop (sk_share *s, int64_t timeout_ns);
-/* Unmap; the creator's also stops it. Close its ports first. NULL is fine. */
+/* Unmap; the creator's also stops it, that of a named share only when no
+** other process uses it: then the name goes, too. Close its ports first. NULL
+** is fine. */
 SK_API void sk_share_close (sk_share *s);
 /* The coordinator's process, 0 when there is none. */
 SK_API pid_t sk_share_pid (sk_share *s);

@@ -185,15 +185,32 @@ static int cell_same (lua_State *L) {
   return 1;
 }
 
-/* The handle as it travels: a string. */
+/* The handle as it travels: a string. A process that does not have the memory
+** yet finds it through one that has. */
 static int cell_serialize (lua_State *L) {
   handle *h = check_self(L, "__serialize");
   uint64_t id = 0, off = 0;
-  char text[40];
+  char text[64];
+  pid_t pid = 0;
+  int fd = -1;
   lsk_check(L, sk_cell_where(h->cell, &id, &off), "shared type");
-  snprintf(text, sizeof text, "%016" PRIx64 ":%" PRIx64, id, off);
+  lsk_check(L, sk_segment_where(sk_cell_segment(h->cell), &pid, &fd, &id),
+            "shared type");
+  snprintf(text, sizeof text, "%016" PRIx64 ":%" PRIx64 ":%d:%d", id, off,
+           (int)pid, fd);
   lua_pushstring(L, text);
   return 1;
+}
+
+/* Segments that are attached for cells stay: nobody knows when their last
+** handle is gone. */
+static int find_cell (uint64_t id, uint64_t off, int pid, int fd,
+                      sk_cell **out) {
+  sk_segment *s;
+  int rc = sk_cell_find(id, off, out);
+  if (rc != SKE_UNKNOWN || pid <= 0) return rc;
+  if ((rc = sk_segment_attach(pid, fd, id, &s))) return rc;
+  return sk_cell_find(id, off, out);
 }
 
 /* raw.find(string) -> userdata, or nil when there is no such cell here. */
@@ -201,9 +218,10 @@ static int cell_find (lua_State *L) {
   const char *text = lua_tostring(L, 1);
   handle *h = push_handle(L);
   uint64_t id, off;
-  if (!text ||
-      sscanf(text, "%16" SCNx64 ":%16" SCNx64, &id, &off) != 2 ||
-      sk_cell_find(id, off, &h->cell)) {
+  int pid = 0, fd = -1;
+  if (!text || sscanf(text, "%16" SCNx64 ":%16" SCNx64 ":%d:%d", &id, &off,
+                      &pid, &fd) < 2 ||
+      find_cell(id, off, pid, fd, &h->cell)) {
     lua_pushnil(L);
     return 1;
   }
@@ -226,6 +244,16 @@ static int cell_wait (lua_State *L) {
     sk_cell_wait(h->cell, seen, (int64_t)(seconds * NS_PER_SECOND));
     seen = sk_cell_load(h->cell);
   }
+  return push_reached(L, seen, h);
+}
+
+/* raw.listen(c): is the goal reached? If not, the next change of it is heard
+** by the event loops, see core.cells_watch. */
+static int cell_listen (lua_State *L) {
+  handle *h = check_self(L, "wait");
+  int64_t seen = sk_cell_load(h->cell);
+  while (seen < h->goal && sk_cell_listen(h->cell, seen))
+    seen = sk_cell_load(h->cell);
   return push_reached(L, seen, h);
 }
 
@@ -270,6 +298,15 @@ static int counter_set (lua_State *L) {
   handle *h = check_self(L, "set");
   sk_cell_exchange(h->cell, check_whole(L, 2, "set", "n"));
   return 0;
+}
+
+/* raw.replace(c, seen, n) -> was it `seen`, and is it n now? */
+static int counter_replace (lua_State *L) {
+  handle *h = check_self(L, "replace");
+  int64_t seen = check_whole(L, 2, "replace", "seen");
+  int64_t n = check_whole(L, 3, "replace", "n");
+  lua_pushboolean(L, sk_cell_replace(h->cell, seen, n));
+  return 1;
 }
 
 static int counter_tostring (lua_State *L) {
@@ -367,7 +404,8 @@ static const luaL_Reg all_class[] = {
 };
 
 static const luaL_Reg all_raw[] = {
-  { "find", cell_find }, { "wait", cell_wait }, { "watch", cell_watch }, END
+  { "find", cell_find }, { "wait", cell_wait }, { "listen", cell_listen },
+  { "watch", cell_watch }, END
 };
 
 static const luaL_Reg counter_class[] = {
@@ -376,7 +414,9 @@ static const luaL_Reg counter_class[] = {
   { "__tostring", counter_tostring }, END
 };
 
-static const luaL_Reg counter_raw[] = { { "new", counter_new }, END };
+static const luaL_Reg counter_raw[] = {
+  { "new", counter_new }, { "replace", counter_replace }, END
+};
 
 static const luaL_Reg flag_class[] = {
   { "set", flag_set }, { "clear", flag_clear }, { "toggle", flag_toggle },

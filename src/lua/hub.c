@@ -2,6 +2,8 @@
 ** The hub: one pollable bell per Lua state and process, and the wait for
 ** messages and the ends of children.
 */
+#include <unistd.h>
+
 #include "hub.h"
 #include "link.h"
 #include "process.h"
@@ -11,6 +13,7 @@
 typedef struct {
   sk_bell *bell;
   uint64_t generation;
+  int listens;  /* an event loop waits for the bell: an sk_sleep, or 0 */
 } hub_ud;
 
 static void hub_forget (hub_ud *hub) {
@@ -18,6 +21,7 @@ static void hub_forget (hub_ud *hub) {
   if (hub->bell && hub->generation == sk_generation())
     sk_bell_destroy(hub->bell);
   hub->bell = NULL;
+  hub->listens = 0;
 }
 
 static int hub_gc (lua_State *L) {
@@ -33,6 +37,7 @@ static hub_ud *hub_of (lua_State *L) {
   if (hub) return hub;
   hub = lua_newuserdata(L, sizeof *hub);
   hub->bell = NULL;
+  hub->listens = 0;
   luaL_getmetatable(L, HUB);
   lua_setmetatable(L, -2);
   lua_setfield(L, LUA_REGISTRYINDEX, HUB ".self");
@@ -83,6 +88,15 @@ static sk_process *const *procs_of (lua_State *L, int arg, size_t n) {
   return procs;
 }
 
+/* An event loop that waits for the bell as well must look again: the ring may
+** have been for it. */
+static void give_back_bell (lua_State *L, sk_bell *bell) {
+  hub_ud *hub = hub_of(L);
+  if (!hub->listens) return;
+  sk_bell_listen(bell, (enum sk_sleep)hub->listens);
+  sk_bell_ring(bell, SK_LAZY);  /* wakes any sleeper */
+}
+
 /* wait({ link... }, { process... }, "lazy" | "eager", seconds)
 ** -> true when there may be something to do, else false. The order of a
 ** signal (EINTR) counts as something: Lua's own handlers want to run. */
@@ -98,8 +112,115 @@ static int core_wait (lua_State *L) {
   w.lanes = lanes_of(L, 1, w.n_lanes);
   w.procs = procs_of(L, 2, w.n_procs);
   rc = sk_wait_any(&w, how == 0 ? SK_LAZY : SK_EAGER, 0, timeout);
+  give_back_bell(L, w.bell);
   if (rc != SKE_TIMEOUT && rc != SKE_INTR) lsk_check(L, rc, "wait");
   lua_pushboolean(L, rc != SKE_TIMEOUT);
+  return 1;
+}
+
+/* ---- the same for an event loop: fd, listen, hush ---- */
+
+/* bell_fd() -> descriptor that is readable after the bell was rung. */
+static int core_bell_fd (lua_State *L) {
+  sk_bell *bell;
+  lsk_check(L, lsk_hub_bell(L, &bell), "wait");
+  lua_pushinteger(L, sk_bell_fd(bell));
+  return 1;
+}
+
+static int any_message (lua_State *L, int links) {
+  size_t n = length(L, links), i;
+  for (i = 1; i <= n; i++) {
+    int is_ready;
+    lua_rawgeti(L, links, (int)i);
+    is_ready = sk_lane_ready(lsk_link_inbox(L, -1));
+    lua_pop(L, 1);
+    if (is_ready) return 1;
+  }
+  return 0;
+}
+
+/* listen({ link... }, "lazy" | "eager") -> is there a message already? Until
+** hush the bell rings for those who write to any of the state's links. */
+static int core_listen (lua_State *L) {
+  static const char *const depths[] = { "lazy", "eager", NULL };
+  int how = luaL_checkoption(L, 2, "eager", depths) == 0 ? SK_LAZY : SK_EAGER;
+  sk_bell *bell;
+  hub_ud *hub = hub_of(L);
+  lsk_check(L, lsk_hub_bell(L, &bell), "wait");
+  if (how > hub->listens) hub->listens = how;
+  sk_bell_listen(bell, (enum sk_sleep)hub->listens);
+  lua_pushboolean(L, any_message(L, 1));
+  return 1;
+}
+
+/* hush(): the bell was heard, or nobody waits for it any more. */
+static int core_hush (lua_State *L) {
+  sk_bell *bell;
+  lsk_check(L, lsk_hub_bell(L, &bell), "wait");
+  hub_of(L)->listens = 0;
+  sk_bell_hush(bell);
+  return 0;
+}
+
+/* ---- a watch: the ends of several processes as one descriptor ---- */
+
+#define WATCH "suitkaise.watch"
+
+static int watch_close (lua_State *L) {
+  int *fd = luaL_checkudata(L, 1, WATCH);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+  return 0;
+}
+
+static int watch_fd (lua_State *L) {
+  lua_pushinteger(L, *(int *)luaL_checkudata(L, 1, WATCH));
+  return 1;
+}
+
+/* watch({ process... }) -> watch, or nil when one has ended already. */
+static int core_watch (lua_State *L) {
+  size_t n = length(L, 1);
+  sk_process *const *procs = procs_of(L, 1, n);
+  int *fd = lua_newuserdata(L, sizeof *fd), rc;
+  *fd = -1;
+  luaL_getmetatable(L, WATCH);
+  lua_setmetatable(L, -2);
+  rc = sk_process_watch(procs, n, fd);
+  if (rc == SKE_LOST) return 0;
+  lsk_check(L, rc, "wait");
+  return 1;
+}
+
+/* cells_watch() -> watch of all cells that somebody listens to. */
+static int core_cells_watch (lua_State *L) {
+  int *fd = lua_newuserdata(L, sizeof *fd);
+  *fd = -1;
+  luaL_getmetatable(L, WATCH);
+  lua_setmetatable(L, -2);
+  lsk_check(L, sk_cells_watch(fd), "wait");
+  return 1;
+}
+
+/* hush(): what a watch of cells told was heard. */
+static int watch_hush (lua_State *L) {
+  sk_cells_hush(*(int *)luaL_checkudata(L, 1, WATCH));
+  return 0;
+}
+
+static const luaL_Reg watch_methods[] = {
+  { "hush", watch_hush },
+  { "fd", watch_fd },
+  { "close", watch_close },
+  { "__gc", watch_close },
+  { NULL, NULL }
+};
+
+/* readable(fd) -> would an event loop find something there? */
+static int core_readable (lua_State *L) {
+  int fd = (int)lsk_checkint(L, 1, 0, INT32_MAX);
+  lua_pushboolean(L, sk_readable(fd));
   return 1;
 }
 
@@ -110,10 +231,17 @@ static const luaL_Reg hub_methods[] = {
 
 static const luaL_Reg functions[] = {
   { "wait", core_wait },
+  { "bell_fd", core_bell_fd },
+  { "listen", core_listen },
+  { "hush", core_hush },
+  { "watch", core_watch },
+  { "cells_watch", core_cells_watch },
+  { "readable", core_readable },
   { NULL, NULL }
 };
 
 void lsk_open_hub (lua_State *L) {
   lsk_newclass(L, HUB, hub_methods);
+  lsk_newclass(L, WATCH, watch_methods);
   luaL_setfuncs(L, functions, 0);
 }

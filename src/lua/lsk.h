@@ -52,5 +52,6 @@ void lsk_open_process (lua_State *L);
 void lsk_open_hub (lua_State *L);
 void lsk_open_link (lua_State *L);
 void lsk_open_share (lua_State *L);
+void lsk_open_channel (lua_State *L);
 
 #endif

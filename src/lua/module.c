@@ -14,5 +14,6 @@ int luaopen_suitkaise_core (lua_State *L) {
   lsk_open_hub(L);
   lsk_open_link(L);
   lsk_open_share(L);
+  lsk_open_channel(L);
   return 1;
 }

@@ -35,6 +35,48 @@ static void replace_os_exit (lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* ---- the event loop of a host ----
+** A child must not change what its parent's libuv loop watches: the two share
+** the descriptor of that. It gets an empty one in its place, and what is in
+** the registry lets suitkaise.async make a fresh loop. */
+
+#define CHILD_HOOK "suitkaise.child_hook"      /* a function */
+#define FOREIGN_LOOP "suitkaise.foreign_loop"  /* luv as it was at the fork */
+
+/* Push luv if it is loaded, else nil; -> its loop's descriptor or -1. */
+static int push_luv (lua_State *L) {
+  int fd = -1;
+  lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+  lua_getfield(L, -1, "luv");
+  lua_remove(L, -2);
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    return fd;
+  }
+  lua_getfield(L, -1, "backend_fd");
+  if (!lua_pcall(L, 0, 1, 0) && lua_isnumber(L, -1))
+    fd = (int)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return fd;
+}
+
+/* In the child, luv or nil on top: nothing of the parent's loop is used. */
+static void leave_loop (lua_State *L) {
+  if (!lua_isnil(L, -1)) lua_setfield(L, LUA_REGISTRYINDEX, FOREIGN_LOOP);
+  else lua_pop(L, 1);
+  lua_getfield(L, LUA_REGISTRYINDEX, CHILD_HOOK);
+  if (!lua_isfunction(L, -1) || lua_pcall(L, 0, 0, 0)) lua_pop(L, 1);
+}
+
+/* child_hook(fn): fn() is called first of all in forked children. */
+static int core_child_hook (lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, CHILD_HOOK);
+  return 0;
+}
+
 #define FAILED 1  /* exit code of a child whose body raised */
 
 /* Call the function below its arguments and end the process, whatever
@@ -50,17 +92,21 @@ static void run_child (lua_State *L, int nargs) {
 /* fork(fn, ...) -> process; in the child fn(...) runs and the child ends */
 static int core_fork (lua_State *L) {
   process_ud *ud;
-  int rc;
+  int rc, nargs = lua_gettop(L) - 1, loop_fd;
   luaL_checktype(L, 1, LUA_TFUNCTION);
   ud = lua_newuserdata(L, sizeof *ud);
   ud->p = NULL;
   luaL_getmetatable(L, PROCESS);
   lua_setmetatable(L, -2);
+  loop_fd = push_luv(L);
   rc = sk_process_fork(&ud->p);
   if (rc == SK_CHILD) {
+    if (loop_fd >= 0) sk_poller_renew(loop_fd);
+    leave_loop(L);
     lua_pop(L, 1);
-    run_child(L, lua_gettop(L) - 1);
+    run_child(L, nargs);
   }
+  lua_pop(L, 1);
   return rc ? lsk_fail(L, rc, "cannot start a process") : 1;
 }
 
@@ -99,6 +145,17 @@ static int process_kill (lua_State *L) {
   return 0;
 }
 
+static int process_set_monitor (lua_State *L) {
+  sk_process_set_monitor(lsk_checkprocess(L, 1));
+  return 0;
+}
+
+/* kill it and wait for its end, which poll tells */
+static int process_end (lua_State *L) {
+  sk_process_end(lsk_checkprocess(L, 1));
+  return 0;
+}
+
 static int process_stopped (lua_State *L) {
   lua_pushboolean(L, sk_process_stopped(lsk_checkprocess(L, 1)));
   return 1;
@@ -116,6 +173,8 @@ static const luaL_Reg process_methods[] = {
   { "poll", process_poll },
   { "kill", process_kill },
   { "stopped", process_stopped },
+  { "set_monitor", process_set_monitor },
+  { "finish", process_end },
   { "close", process_close },
   { "__gc", process_close },
   { NULL, NULL }
@@ -145,8 +204,45 @@ static int core_now (lua_State *L) {
   return 1;
 }
 
+static int core_time (lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sk_time_ns() * 1e-9);
+  return 1;
+}
+
+/* sleep(seconds): once, that long at most; a signal ends it */
+static int core_sleep (lua_State *L) {
+  sk_sleep_ns(lsk_optseconds(L, 1, 0));
+  return 0;
+}
+
 static int core_orphaned (lua_State *L) {
   lua_pushboolean(L, sk_process_orphaned());
+  return 1;
+}
+
+/* wait_end(process): sleep until it has ended */
+static int core_wait_end (lua_State *L) {
+  const sk_process *p = lsk_checkprocess(L, 1);
+  while (sk_process_wait(p, INT64_MAX) == SKE_INTR) {}
+  return 0;
+}
+
+/* monitor_begin(), monitor_follow(process | nil) -> shall it go on? */
+static int core_monitor_begin (lua_State *L) {
+  lsk_check(L, sk_monitor_begin(), "monitor");
+  return 0;
+}
+
+static int core_monitor_follow (lua_State *L) {
+  const sk_process *p =
+    lua_isnoneornil(L, 1) ? NULL : lsk_checkprocess(L, 1);
+  lua_pushboolean(L, sk_monitor_follow(p));
+  return 1;
+}
+
+/* gone(pid) -> is there no such process any more? See sk_process_gone. */
+static int core_gone (lua_State *L) {
+  lua_pushboolean(L, sk_process_gone((pid_t)lsk_checkint(L, 1, 1, INT32_MAX)));
   return 1;
 }
 
@@ -176,11 +272,18 @@ static int core_signal_name (lua_State *L) {
 static const luaL_Reg functions[] = {
   { "fork", core_fork },
   { "exit", core_exit },
+  { "child_hook", core_child_hook },
   { "getpid", core_getpid },
   { "cpu_count", core_cpu_count },
   { "generation", core_generation },
   { "now", core_now },
+  { "time", core_time },
+  { "sleep", core_sleep },
   { "orphaned", core_orphaned },
+  { "monitor_begin", core_monitor_begin },
+  { "monitor_follow", core_monitor_follow },
+  { "gone", core_gone },
+  { "wait_end", core_wait_end },
   { "signal_name", core_signal_name },
   { NULL, NULL }
 };

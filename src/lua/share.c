@@ -98,31 +98,75 @@ static size_t size_field (lua_State *L, int index, const char *name) {
   return n;
 }
 
-/* share_create(options, serve, describe) -> share; or nil, message, code */
-static int core_share_create (lua_State *L) {
-  sk_share_options o = { .handler = lsk_share_serve,
-                         .dropped = lsk_share_dropped };
+/* Arguments: options, serve, describe -> a share that is not open yet. */
+static lsk_share *new_share (lua_State *L, sk_share_options *o) {
   lsk_share *h;
-  int rc;
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   luaL_checktype(L, 3, LUA_TFUNCTION);
   lua_settop(L, 3);
-  o.max_bytes = size_field(L, 1, "max_bytes");
-  o.max_users = (uint32_t)size_field(L, 1, "max_processes");
-  o.call_limit_ns = (int64_t)size_field(L, 1, "call_limit_ns");
+  memset(o, 0, sizeof *o);
+  lua_getfield(L, 1, "name");
+  o->name = lua_tostring(L, -1);  /* the table holds it */
+  lua_settop(L, 3);
+  o->max_bytes = size_field(L, 1, "max_bytes");
+  o->max_users = (uint32_t)size_field(L, 1, "max_processes");
   h = lua_newuserdata(L, sizeof *h);
   memset(h, 0, sizeof *h);
   luaL_getmetatable(L, LSK_SHARE);
   lua_setmetatable(L, -2);
   make_run(L, h, 4, 2);
-  o.arg = h;
-  rc = sk_share_create(&o, &h->share);
+  if (o->name) h->reader = LSK_OTHER_PROGRAM;
+  o->handler = lsk_share_serve;
+  o->dropped = lsk_share_dropped;
+  o->arg = h;
+  return h;
+}
+
+static int open_port (lua_State *L, lsk_share *h, int rc) {
   if (!rc) rc = sk_port_open(h->share, &h->port);
   return rc ? lsk_fail(L, rc, "share") : 1;
 }
 
+/* share_create(options, serve, describe) -> share; or nil, message, code */
+static int core_share_create (lua_State *L) {
+  sk_share_options o;
+  lsk_share *h = new_share(L, &o);
+  return open_port(L, h, sk_share_create(&o, &h->share));
+}
+
+/* share_open(options, serve, describe): the share of that name */
+static int core_share_open (lua_State *L) {
+  sk_share_options o;
+  lsk_share *h = new_share(L, &o);
+  return open_port(L, h, sk_share_open(o.name, &o, &h->share));
+}
+
+/* share_attach(options, serve, describe): the share with options.id that the
+** process options.pid has as descriptor options.fd */
+static int core_share_attach (lua_State *L) {
+  sk_share_options o;
+  lsk_share *h = new_share(L, &o);
+  int pid = (int)size_field(L, 1, "pid"), fd;
+  unsigned long long id = 0;
+  lua_getfield(L, 1, "fd");
+  fd = (int)lua_tointeger(L, -1);
+  lua_getfield(L, 1, "id");
+  sscanf(luaL_checkstring(L, -1), "%16llx", &id);
+  lua_pop(L, 2);
+  return open_port(L, h, sk_share_attach(pid, fd, id, &o, &h->share));
+}
+
 /* ---- state ---- */
+
+/* In the coordinator nobody can wait for it, and what is sent there would
+** happen again when the call is run again. */
+static int refuse_serving (lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "the share's own call is running");
+  lua_pushliteral(L, "SKE_SERVING");
+  return 3;
+}
 
 static int result (lua_State *L, int rc) {
   if (rc) return lsk_fail(L, rc, "share");
@@ -136,6 +180,7 @@ static int share_start (lua_State *L) {
 
 static int share_stop (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
+  if (h->change) return refuse_serving(L);
   return result(L, sk_share_stop(h->share, lsk_optseconds(L, 2, -1)));
 }
 
@@ -186,14 +231,20 @@ static int share_is_serving (lua_State *L) {
   return 1;
 }
 
-/* segment_id() -> 16 digits that name it in all processes */
-static int share_id (lua_State *L) {
+/* where() -> 16 digits that name it in all processes; this one's number and
+** its descriptor */
+static int share_where (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   char text[24];
-  snprintf(text, sizeof text, "%016llx", (unsigned long long)
-           sk_segment_id(sk_share_segment(h->share)));
+  uint64_t id;
+  pid_t pid;
+  int fd, rc = sk_share_where(h->share, &pid, &fd, &id);
+  if (rc) return lsk_fail(L, rc, "share");
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)id);
   lua_pushstring(L, text);
-  return 1;
+  lua_pushinteger(L, pid);
+  lua_pushinteger(L, fd);
+  return 3;
 }
 
 /* ---- keys and paths ---- */
@@ -231,11 +282,12 @@ static int share_set (lua_State *L) {
   sk_command cmd = { .kind = SK_DELETE };
   lsk_payload *p;
   int rc;
+  if (h->change) return refuse_serving(L);
   lua_settop(L, 6);
   p = lsk_share_payload(L, 1);
   if (!lua_isnil(L, 5)) {
     cmd.kind = SK_SET;
-    if (lsk_share_value(L, h, 5, &p->b)) {
+    if (lsk_share_value(L, h, 2, &p->b)) {
       p->busy = 0;
       lua_pushnil(L);
       lua_insert(L, -3);
@@ -253,6 +305,7 @@ static int share_set (lua_State *L) {
 static int share_clear (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   sk_command cmd = { .kind = SK_CLEAR };
+  if (h->change) return refuse_serving(L);
   return result(L, send(L, h, &cmd, 2, lsk_optseconds(L, 5, -1)));
 }
 
@@ -271,6 +324,7 @@ static int share_add (lua_State *L) {
   lsk_payload *p;
   sk_receipt r;
   int rc;
+  if (h->change) return refuse_serving(L);
   lua_settop(L, 6);
   p = lsk_share_payload(L, 1);
   lsk_share_leaf(L, h, 5, &p->b);
@@ -290,9 +344,11 @@ static int share_call (lua_State *L) {
   int is_answered = lua_toboolean(L, 6), top = lua_gettop(L), i, rc;
   int64_t ns = lsk_optseconds(L, 7, -1);
   sk_command cmd = { .kind = LSK_CALL };
-  lsk_payload *p = lsk_share_payload(L, 1);
+  lsk_payload *p;
   size_t writes = 0;
   sk_receipt r;
+  if (h->change) return refuse_serving(L);
+  p = lsk_share_payload(L, 1);
   lsk_share_begin_arguments(L, &p->b);
   for (i = WHAT; i <= top; i++)
     lsk_cerial_encode_for(L, i, &p->b, h->reader);
@@ -378,6 +434,12 @@ static int share_fresh (lua_State *L) {
   return 1;
 }
 
+/* Where a read is to put what it saw: argument `arg`, or nowhere. */
+static sk_seen *opt_seen (lua_State *L, int arg, sk_seen *nowhere) {
+  memset(nowhere, 0, sizeof *nowhere);
+  return lua_isnoneornil(L, arg) ? nowhere : luaL_checkudata(L, arg, SEEN);
+}
+
 /* get(path, depth, key, how, seconds, seen) -> kind, value, or 0 when there
 ** is none; or nil, message, code */
 static int share_get (lua_State *L) {
@@ -385,8 +447,7 @@ static int share_get (lua_State *L) {
   sk_path path = lsk_share_path(L, h, 2);
   int how = (int)luaL_checkinteger(L, 5);
   int64_t ns = lsk_optseconds(L, 6, -1);
-  sk_seen own, *seen = lua_isnoneornil(L, 7) ? &own
-                                              : luaL_checkudata(L, 7, SEEN);
+  sk_seen own, *seen = opt_seen(L, 7, &own);
   sk_item item;
   int rc = sk_port_get(h->port, &path, how, ns, &item, seen);
   if (rc == SKE_ABSENT || rc == SKE_TYPE) {
@@ -404,8 +465,7 @@ static int share_get (lua_State *L) {
 static int share_list (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   int64_t ns = lsk_optseconds(L, 4, -1);
-  sk_seen own, *seen = lua_isnoneornil(L, 5) ? &own
-                                              : luaL_checkudata(L, 5, SEEN);
+  sk_seen own, *seen = opt_seen(L, 5, &own);
   const void *data;
   size_t len;
   uint32_t pairs;
@@ -425,17 +485,44 @@ static int share_list (lua_State *L) {
 
 static const luaL_Reg methods[] = {
   { "close", share_close }, { "start", share_start }, { "stop", share_stop },
-  { "pid", share_pid }, { "state", share_state }, { "stats", share_stats }, { "flush", share_flush },
+  { "pid", share_pid }, { "state", share_state },
+  { "stats", share_stats }, { "flush", share_flush },
   { "await", share_await }, { "is_serving", share_is_serving },
-  { "id", share_id }, { "set", share_set }, { "clear", share_clear },
+  { "where", share_where }, { "set", share_set }, { "clear", share_clear },
   { "add", share_add }, { "call", share_call }, { "answer", share_answer },
   { "forget", share_forget }, { "fresh", share_fresh }, { "get", share_get },
   { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
 };
 
+/* share_report(bytes) -> nil, message, code, array of keys: an entry of the
+** errors' root */
+static int core_share_report (lua_State *L) {
+  struct sk_report report;
+  size_t left, size, i;
+  const char *s = luaL_checklstring(L, 1, &left);
+  uint8_t *at;
+  sk_item key;
+  luaL_argcheck(L, left >= sizeof report, 1, "report");
+  memcpy(&report, s, sizeof report);
+  left -= sizeof report;
+  at = lua_newuserdata(L, left + 1);  /* items are aligned */
+  memcpy(at, s + sizeof report, left);
+  lsk_fail(L, report.rc, "share");
+  lua_newtable(L);
+  for (i = 1; left && (size = sk_item_get(at, left, &key)); i++) {
+    lsk_share_push(L, NULL, &key);
+    lua_rawseti(L, -2, (int)i);
+    at += size;
+    left -= size;
+  }
+  return 4;
+}
+
 static const luaL_Reg functions[] = {
-  { "share_create", core_share_create }, { "share_path", core_share_path },
+  { "share_create", core_share_create }, { "share_open", core_share_open },
+  { "share_attach", core_share_attach }, { "share_path", core_share_path },
   { "share_seen", core_share_seen }, { "share_proxy", core_share_proxy },
+  { "share_report", core_share_report },
   { NULL, NULL }
 };
 

@@ -67,9 +67,10 @@ lsk_share *lsk_checkshare (lua_State *L, int arg);
 sk_path lsk_share_path (lua_State *L, lsk_share *h, int arg);
 /* Append a key: 1, or 0 when it cannot be one. */
 int lsk_share_key (lua_State *L, int index, lsk_buffer *b);
-/* Append the value at `index`, tables as tables; the share is at 1. 0, or 1
-** with where and why not pushed as two strings. */
-int lsk_share_value (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
+/* Arguments: a path, its depth and one more key or nil, and a value, which is
+** appended, tables as tables; the share is at 1. 0, or 1 with where and why
+** not pushed as two strings. */
+int lsk_share_value (lua_State *L, lsk_share *h, int path, lsk_buffer *b);
 /* Append it as one item, whatever it is. */
 void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
 /* Push an item's value; of a table or object its size. */

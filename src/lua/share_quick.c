@@ -98,8 +98,8 @@ int lsk_share_quick_set (lsk_share *h, const char *path, size_t len,
   sk_command cmd = { .kind = kind ? SK_SET : SK_DELETE, .payload = value };
   sk_item item = { kind, (uint32_t)slen, s };
   uint8_t on = number != 0;
-  if (!h->share || !(len = put_path(space, path, len, key, klen, nkey)))
-    return SLOW;
+  if (!h->share || h->change) return SLOW;
+  if (!(len = put_path(space, path, len, key, klen, nkey))) return SLOW;
   if (slen > MOST_BYTES - 16) return SLOW;
   if (kind == SK_FLOAT) cmd.len = put_number(value, number, 0);
   else if (kind == LSK_BOOLEAN) {

@@ -200,7 +200,7 @@ static int change_set (lua_State *L) {
     return rc && rc != SKE_ABSENT ? fail_change(L, rc) : 0;
   }
   p = lsk_share_payload(L, 1);
-  if (lsk_share_value(L, h, 5, &p->b)) {
+  if (lsk_share_value(L, h, 2, &p->b)) {
     p->busy = 0;
     lua_concat(L, 2);
     return luaL_error(L, "value%s", lua_tostring(L, -1));

@@ -12,7 +12,7 @@
 
 #define TWO_63 9223372036854775808.0
 #define EXACT_IN_DOUBLE 9007199254740992.0
-#define MOST_DEPTH 100
+#define MOST_KEYS 100  /* of a path: what is in a table is one further */
 
 /* ---- items ---- */
 
@@ -118,6 +118,10 @@ void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b) {
 
 /* ---- tables ---- */
 
+static const char too_deep[] = ": is nested deeper than 99 tables in its "
+                               "share, or contains itself";
+
+/* `depth`: how many keys lead to the value. */
 static int put_value (lua_State *L, lsk_share *h, int index, lsk_buffer *b,
                       int depth);
 
@@ -173,8 +177,7 @@ static int put_table (lua_State *L, lsk_share *h, int index, lsk_buffer *b,
   uint32_t n = 0;
   index = lua_absindex(L, index);
   luaL_checkstack(L, 8, "shared table");
-  if (depth == MOST_DEPTH)
-    return refuse(L, ": is nested deeper than 100 tables, or contains itself");
+  if (depth >= MOST_KEYS) return refuse(L, too_deep);
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1), n++)
     if (put_pair(L, h, b, depth + 1)) return 1;
   close_table(b, at, SK_TABLE, n);
@@ -218,7 +221,10 @@ static int put_described (lua_State *L, lsk_share *h, int index,
   switch (how ? *how : 0) {
     case 'l': lsk_share_leaf(L, h, top + 2, b); break;
     case 't': bad = put_table(L, h, top + 2, b, depth); break;
-    case 'o': put_object(L, h, b); break;
+    case 'o':
+      if (depth >= MOST_KEYS) bad = refuse(L, too_deep);
+      else put_object(L, h, b);
+      break;
     case 'w': put_whole(L, h, top + 2, b); break;
     default: return luaL_error(L, "describe said %s", how);
   }
@@ -236,8 +242,9 @@ static int put_value (lua_State *L, lsk_share *h, int index, lsk_buffer *b,
   return put_described(L, h, index, b, depth);
 }
 
-int lsk_share_value (lua_State *L, lsk_share *h, int index, lsk_buffer *b) {
-  return put_value(L, h, index, b, 0);
+int lsk_share_value (lua_State *L, lsk_share *h, int path, lsk_buffer *b) {
+  int depth = (int)lua_tointeger(L, path + 1) & 0xFFFF;
+  return put_value(L, h, path + 3, b, depth + !lua_isnil(L, path + 2));
 }
 
 /* ---- back ---- */

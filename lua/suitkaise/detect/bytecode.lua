@@ -90,16 +90,14 @@ local function read_proto(text, at, is_stripped, is_big)
   local vararg = math.floor(byte(text, at) / 2) % 2 == 1
   local frame_size, upvalue_count = byte(text, at + 2, at + 3)
   local count, debug_size
-  at = at + 4
-  count, at = uleb(text, at) -- gc constants
-  count, at = uleb(text, at) -- numbers
-  count, at = uleb(text, at) -- instructions
+  at = select(2, uleb(text, at + 4)) -- gc constants
+  at = select(2, uleb(text, at))     -- numbers
+  count, at = uleb(text, at)         -- instructions
   if not is_stripped then
     debug_size, at = uleb(text, at)
     if debug_size > 0 then
-      local _
-      _, at = uleb(text, at) -- first line
-      _, at = uleb(text, at) -- lines
+      at = select(2, uleb(text, at)) -- first line
+      at = select(2, uleb(text, at)) -- lines
     end
   end
   proto.is_vararg, proto.slots = vararg, frame_size
@@ -184,9 +182,9 @@ local decoded = setmetatable({}, { __mode = "k" })
 -- @tparam function fn
 -- @treturn ?table `code` (array of instructions: `op`, `a`, `b`, `c`, `d`,
 --   `jump`), `params`, `is_vararg`, `frame`, `constants` (from 0; strings),
---   `children` (from 0; prototypes of closures), `numbers` (from 0), `upvalues` (`name`,
---   `is_local`, `is_immutable`, `index`); nil for a C function and where there
---   is no bytecode
+--   `children` (from 0; prototypes of closures), `numbers` (from 0),
+--   `upvalues` (`name`, `is_local`, `is_immutable`, `index`); nil for a C
+--   function and where there is no bytecode
 function bytecode.of(fn)
   if not bytecode.is_available then return nil end
   local proto = decoded[fn]

@@ -4,6 +4,7 @@
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
+local wait = require "suitkaise.async.wait"
 local worker = require "suitkaise.pool.worker"
 
 local Crew = {}
@@ -61,8 +62,10 @@ function Crew.start(n)
   return self
 end
 
---- What to wait for: kept as arrays, because waits are frequent.
+--- What to wait for, a source of suitkaise.async.wait: kept as arrays,
+-- because waits are frequent.
 function Crew:list()
+  wait.close(self)
   self.links, self.processes = {}, {}
   for _, slot in ipairs(self) do
     if slot.process then
@@ -115,6 +118,7 @@ function Crew:restart()
     end
     slot.link:reset()
   end
+  wait.close(self)
   self.processes = {}
   return self:revive()
 end
@@ -140,7 +144,7 @@ local PATIENCE = 0.05 -- seconds before it is asked whether one is stopped
 
 --- Let the workers end on their own, at most `timeout` seconds; kill those
 -- that do not, and early those that are stopped.
-function Crew:finish(timeout)
+function Crew:finish(timeout, waiter)
   local begun = core.now()
   repeat
     local left = {}
@@ -154,7 +158,11 @@ function Crew:finish(timeout)
         left[#left + 1] = slot.process
       end
     end
-    if left[1] then core.wait(self.links, left, "eager", 0.02) end
+    if left[1] then
+      local source = { links = self.links, processes = left }
+      waiter.events(source, "eager", 0.02)
+      wait.close(source)
+    end
   until not left[1] or core.now() - begun >= timeout
   self:kill()
 end

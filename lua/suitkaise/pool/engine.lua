@@ -13,8 +13,10 @@
 -- interpreter's own for Ctrl-C: see engine.settle_anew.
 -- @module suitkaise.pool.engine
 
+local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
+local wait = require "suitkaise.async.wait"
 
 local engine = {}
 
@@ -152,7 +154,9 @@ local function fill(pool, slot)
   if not flush(pool, slot) then return false end
   send_drops(slot)
   for _, job in ipairs(pool.jobs) do
-    if wants_more(slot, job) and give(pool, slot, job) then return true end
+    if job:has_more() and wants_more(slot, job) and give(pool, slot, job) then
+      return true
+    end
   end
   return false
 end
@@ -401,12 +405,11 @@ end
 
 -- Sleep until something happens, the deadline at the latest; -> was it lazy
 -- and in vain?
-local function sleep(pool, lazy, now, deadline)
+local function sleep(pool, job, waiter, lazy, now, deadline)
   local ends = math.min(deadline, enforce_limits(pool))
   local longest = lazy and LAZY_SECONDS or SLICE_SECONDS
-  return core.wait(pool.crew.links, pool.crew.processes,
-                   lazy and "lazy" or "eager",
-                   math.max(0, math.min(ends - now, longest)))
+  return waiter.events(pool.crew, lazy and "lazy" or "eager",
+                       math.max(0, math.min(ends - now, longest)), job)
 end
 
 --- See to the workers while results wait already: give them more, end those
@@ -417,12 +420,15 @@ function engine.tend(pool)
   look_for_deaths(pool)
 end
 
---- Work until `ready()` is true: true, or false when the time is up.
+--- Work until `ready()` is true: true, or false when the time is up. Other
+-- tasks may work on other jobs of the pool meanwhile.
 -- Interpreted, so that the debug hook of a host's Ctrl-C gets through.
 -- @tparam table pool
+-- @tparam table job the caller's own
+-- @tparam table waiter see suitkaise.async.wait
 -- @tparam function ready
 -- @tparam number deadline in seconds of core.now
-function engine.run(pool, ready, deadline)
+function engine.run(pool, job, waiter, ready, deadline)
   local lazy, rounds = true, 0
   while not ready() do
     local came = engine.turn(pool, not lazy)
@@ -434,8 +440,10 @@ function engine.run(pool, ready, deadline)
     if now >= deadline then return ready() end
     if came then
       lazy = true
+      wait.share_news(pool.crew)
+      waiter.pass()
     elseif not ready() then
-      lazy = sleep(pool, lazy, now, deadline)
+      lazy = sleep(pool, job, waiter, lazy, now, deadline)
     end
   end
   return true
@@ -453,6 +461,16 @@ local function sweep(pool)
   end
 end
 
+--- Give a job what its workers need: -> true, or false and why not.
+function engine.equip(job, fn)
+  local how = job.how
+  local ok, bytes = pcall(cerial.serialize, {
+    fn = fn, star = how.star, timed = how.item_timeout ~= nil,
+  })
+  job.bytes = bytes
+  return ok, bytes
+end
+
 --- Let a job begin.
 function engine.add(pool, job)
   sweep(pool)
@@ -464,6 +482,7 @@ end
 
 --- End a job, finished or not: what was not begun is taken back.
 function engine.remove(pool, job)
+  if job.removed then return end
   job.cancelled, job.removed = true, true
   for i, other in ipairs(pool.jobs) do
     if other == job then table.remove(pool.jobs, i) break end
@@ -484,7 +503,7 @@ local function is_in_the_way(slot, job)
 end
 
 --- Kill and replace the workers that are busy with a job, or stopped.
-function engine.break_workers(pool, job, why)
+function engine.break_workers(pool, job, why, waiter)
   local late = {}
   for _, slot in ipairs(pool.crew) do
     if is_in_the_way(slot, job) then
@@ -493,9 +512,11 @@ function engine.break_workers(pool, job, why)
     end
   end
   for slot, process in pairs(late) do
+    local source = { links = {}, processes = { process } }
     while slot.process == process and not look_for_deaths(pool) do
-      core.wait({}, { process }, "eager", SLICE_SECONDS)
+      waiter.events(source, "eager", SLICE_SECONDS)
     end
+    wait.close(source)
   end
 end
 

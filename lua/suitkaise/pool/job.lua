@@ -43,8 +43,8 @@ end
 -- @tparam table|function items an array or an iterator
 -- @tparam ?int total how many items an array has
 -- @tparam table how `star`, `chunk`, `max_chunk`, `retries`, `on_error`,
---   `progress`, `item_timeout`, `mode`: "map", "unordered_map", "imap" or
---   "unordered_imap"
+--   `progress`, `item_timeout`, `pcall` (for the iterator), `mode`: "map",
+--   "unordered_map", "imap" or "unordered_imap"
 function Job.new(id, items, total, how)
   local self = setmetatable({
     id = id, how = how, mode = how.mode,
@@ -69,12 +69,14 @@ end
 
 -- Take items from the iterator until there is one of that number; false at
 -- its end. An error of the iterator ends it too, and is kept for the
--- consumer. An iterator that itself uses the pool finds it as it was.
+-- consumer: but not the cancellation of the task that happens to pull. An
+-- iterator that itself uses the pool finds it as it was.
 local function pull_to(self, index)
   while not self.total and not self.pulling and self.pulled < index do
     self.pulling = true
-    local ok, item = pcall(self.pull)
+    local ok, item = (self.how.pcall or pcall)(self.pull)
     self.pulling = false
+    if not ok and errors.is(item, "CancelledError") then error(item, 0) end
     if not ok then self.source_error, item = { item }, nil end
     if item == nil then
       self.total = self.pulled
@@ -127,6 +129,11 @@ local function last_new(self, n)
   return math.min(last, self.pulled or self.total)
 end
 
+--- May there be items that were not sent yet?
+function Job:has_more()
+  return not self.total or self.next <= self.total or self.returned[1] ~= nil
+end
+
 --- See that take_range(n) has something to take, if there is anything: this
 -- is where the iterator is called, which may do anything to the pool.
 -- @return is there?
@@ -166,6 +173,15 @@ function Job:is_finished()
   return self.broken ~= nil or self.total ~= nil and self.done >= self.total
 end
 
+--- Is there something that the consumer waits for?
+function Job:has_news()
+  if self:is_finished() then return true end
+  if self.mode == "unordered_imap" then return self.head < self.tail end
+  local index = self.head + 1
+  return self.mode == "imap"
+    and (self.ready[index] ~= nil or self.failed[index] ~= nil)
+end
+
 --- Stop because of an error that is not one item's: the consumer raises it.
 function Job:break_off(err)
   self.broken = self.broken or { err }
@@ -200,6 +216,21 @@ function Job:place(n)
   self.tail = self.tail - n
 end
 
+--- An item ended well, in this process.
+function Job:succeed(index, value)
+  self.sent = self.sent - 1
+  self.done = self.done + 1
+  if self.mode == "map" then
+    self.values[index] = value
+  elseif self.mode == "imap" then
+    if value == nil then value = false end
+    self.ready[index] = value
+  else
+    self.tail = self.tail + 1
+    self.keys[self.tail], self.values[self.tail] = index, value
+  end
+end
+
 --- An item ended in an error.
 function Job:fail(index, err)
   self.sent = self.sent - 1
@@ -211,6 +242,24 @@ function Job:fail(index, err)
   elseif self.mode ~= "imap" then
     self.tail = self.tail + 1
     self.keys[self.tail], self.values[self.tail] = index, err
+  end
+end
+
+--- A function that shows the progress when it is called.
+function Job:shower()
+  local job, show = self, self.how.progress
+  if not show then return function() end end
+  local shown, bar
+  if show == true then
+    bar = require "suitkaise.shared.bar".new(io.stderr, job.total)
+    show = function(done) bar:update(done) end
+  end
+  return function(at_end)
+    if job.done ~= shown then
+      shown = job.done
+      show(job.done, job.total)
+    end
+    if at_end and bar then bar:finish() end
   end
 end
 

@@ -13,7 +13,7 @@ local pcall, tostring, type = pcall, tostring, type
 local traceback = debug.traceback
 
 -- The message handler of every item: what the owner makes a TaskError of.
-local function describe(err)
+function worker.describe(err)
   return {
     error = err,
     traceback = traceback("", 2),
@@ -24,7 +24,7 @@ end
 -- The same with the error's text in place of a value that cannot travel.
 -- An error that came when there was no memory or stack for a handler has not
 -- been described.
-local function reduce(description)
+function worker.reduce(description)
   if type(description) ~= "table" then
     description = { error = description }
   end
@@ -50,7 +50,7 @@ function worker.serve(link)
     local kind, id = link:peek()
     if kind == "work" then
       local job = jobs[id]
-      link:run(job.fn, job.star, job.timed, describe, reduce)
+      link:run(job.fn, job.star, job.timed, worker.describe, worker.reduce)
     elseif kind == "job" then
       jobs[id] = load_job(link:take())
     elseif kind == "drop" then

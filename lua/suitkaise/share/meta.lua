@@ -21,7 +21,8 @@ local function find(class, name)
   local found = detect.declared(class).methods[name] or {}
   -- what the method reads is not of interest here
   if found.writes == nil or found.returns == nil then
-    found = detect.method(class, name)
+    local ok, detected = pcall(detect.method, class, name)
+    found = ok and detected or {}
   end
   local writes = found.writes ~= "all" and found.writes or nil
   return {

@@ -8,6 +8,8 @@ local values = require "suitkaise.share.values"
 
 local SCALAR = { number = true, string = true, boolean = true }
 
+local MOST_MIRRORS = 1000
+
 local Mirror = {}
 Mirror.__index = Mirror
 
@@ -81,13 +83,23 @@ function Mirror:save(writes)
   if self.is_tangled then save_whole(self, handle) end
 end
 
+-- Objects come and go: those that nobody calls any more are not kept for ever.
+local function new_mirror(self, path, depth)
+  if self.mirrored >= MOST_MIRRORS then Mirror.forget(self) end
+  local mirror = setmetatable({ root = self, path = path, depth = depth },
+                              Mirror)
+  self.mirrors[path], self.mirrored = mirror, self.mirrored + 1
+  return mirror
+end
+
+--- Load all objects anew.
+function Mirror.forget(self)
+  self.mirrors, self.mirrored = {}, 0
+end
+
 --- The object at a path, for a call.
 function Mirror.at(self, path, depth)
-  local mirror = self.mirrors[path]
-  if not mirror then
-    mirror = setmetatable({ root = self, path = path, depth = depth }, Mirror)
-    self.mirrors[path] = mirror
-  end
+  local mirror = self.mirrors[path] or new_mirror(self, path, depth)
   local version = self.handle:change_version(path, depth)
   if mirror.version == nil or mirror.version ~= version then mirror:load() end
   mirror.version = nil -- until the call has ended well

@@ -53,8 +53,7 @@ local stubs = setmetatable({}, { __mode = "k" })
 
 local function plain_arguments(n, first, ...)
   if n == 0 then return end
-  if states[first] then first = proxy.copy(first) end
-  return first, plain_arguments(n - 1, ...)
+  return values.to_plain(first), plain_arguments(n - 1, ...)
 end
 
 local function call(st, name, is_answered, ...)
@@ -104,6 +103,7 @@ end
 
 local FieldTable = { __name = "shared table" }
 local FieldObject = { __name = "shared object" }
+object.FieldTable, object.FieldObject = FieldTable, FieldObject
 
 local function inner(st, keys, key, value)
   local class = getmetatable(value)
@@ -154,18 +154,31 @@ local function from_fields(st, keys, stored)
   return setmetatable(fields, st.class)
 end
 
+-- How the object is stored may change while somebody holds its proxy: a
+-- method makes its fields hang together. -> is it an object still?
+local function look_again(st)
+  local kind = root.get(st.root, st.where, st.path, st.depth, nil, 0)
+  st.is_whole = kind == kinds.WHOLE
+  return st.is_whole or kind == kinds.OBJECT
+end
+
+local function load_replica(st, seen)
+  if st.is_whole then
+    local kind, value = root.get(st.root, st.where, st.path, st.depth, nil,
+                                 kinds.ENTRIES, seen)
+    return kind == kinds.WHOLE and value or nil
+  end
+  local keys, stored = root.list(st.root, st.where, st.path, st.depth, seen)
+  return keys and from_fields(st, keys, stored)
+end
+
 -- A copy of the whole object, as of one instant; not for the user.
 local function replica(st)
   local kept = st.replica
   if kept and st.root.handle:fresh(kept.seen) then return kept.value end
-  local seen, value = root.new_seen(), nil
-  if st.is_whole then
-    value = select(2, root.get(st.root, st.where, st.path, st.depth, nil,
-                               kinds.INSIDE, seen))
-  else
-    local keys, stored = root.list(st.root, st.where, st.path, st.depth, seen)
-    value = keys and from_fields(st, keys, stored)
-  end
+  local seen = root.new_seen()
+  local value = load_replica(st, seen)
+  if value == nil and look_again(st) then value = load_replica(st, seen) end
   if value == nil then
     errors.raise("ShareError", st.where .. ": there is no such object any "
       .. "more", "caller")
@@ -184,6 +197,7 @@ local function read_field(st, key)
     return wrap(st, key, field_table(st, key))
   end
   if kind == kinds.ABSENT then
+    if look_again(st) and st.is_whole then return read_whole(st, key) end
     value = class_value(st.class, key)
     if value == nil and is_computing(st.class) then
       return wrap(st, key, replica(st)[key])
@@ -210,14 +224,9 @@ end
 local Object = { __name = "shared object" }
 proxy.Object = Object
 
-local function to_write(value)
-  if states[value] then return proxy.copy(value) end
-  return value
-end
-
 local function send_inside(st, key, value)
   root.send(st.root, st.where, st.path, st.depth, st.writes, true, "inside",
-            st.keys or {}, "set", key, to_write(value))
+            st.keys or {}, "set", key, values.to_plain(value))
 end
 
 Object.__index = proxy.indexer(miss)
@@ -229,7 +238,7 @@ function Object.__newindex(self, key, value)
   end
   if st.is_whole then send_inside(st, key, value)
   elseif SCALAR[type(value)] or value == nil then proxy.write(st, key, value)
-  else proxy.write(st, key, values.leaf(to_write(value))) end
+  else proxy.write(st, key, values.leaf(values.to_plain(value))) end
 end
 
 function Object.__call(self, ...)
@@ -262,7 +271,8 @@ end
 
 -- What the proxy stands for now: not for the user to change.
 local function target(st)
-  local value, first = nil, 1
+  local value
+  local first = 1
   if st.is_whole then value = replica(st.owner)
   else
     value = field_table(st.owner, st.keys[1])

@@ -24,15 +24,9 @@ local states = proxy.states
 
 local new_seen = quick and quick.new_seen or root.new_seen
 
--- ---- names for messages ----
+-- ---- keys ----
 
---- "share.config" and "fps" -> "share.config.fps".
-function proxy.where(where, key)
-  if type(key) == "string" and key:match "^[%a_][%w_]*$" then
-    return where .. "." .. key
-  end
-  return where .. "[" .. errors.show(key) .. "]"
-end
+proxy.where = root.where
 
 local function refuse_key(st, key)
   errors.argument(st.where, "key", key, "a string, a number or a boolean",
@@ -49,7 +43,8 @@ end
 
 -- ---- making them ----
 
---- A new proxy with that state.
+--- A new proxy with that state. The state may not lead to the proxy: `states`
+-- would keep both for ever, for 5.1 knows no ephemerons.
 function proxy.make(metatable, st)
   local made = core.share_proxy(metatable)
   st.cache, st.cached = {}, 0
@@ -71,7 +66,7 @@ function proxy.child(st, key, metatable, class)
   found = proxy.make(metatable, {
     root = st.root, path = core.share_path(st.path, key),
     depth = st.depth + 1, where = proxy.where(st.where, key),
-    metatable = metatable, class = class, parent = st, key = key,
+    metatable = metatable, class = class,
   })
   st.children[key] = found
   return found
@@ -81,11 +76,23 @@ end
 
 -- A place to remember a value; not more of them than fit a fast table.
 local function new_entry(st, key)
-  if st.cached >= MAX_CACHED then st.cache, st.cached = {}, 0 end
+  if st.cached >= MAX_CACHED then
+    st.cache, st.cached, st.held = {}, 0, nil
+  end
   local entry = { seen = new_seen(), value = nil }
   st.cache[key] = entry
   st.cached = st.cached + 1
   return entry
+end
+
+local WEAK = { __mode = "v" }
+
+-- Remember a proxy, but do not keep it: a share nobody uses would be collected
+-- one level a time, for a proxy's state is held until the proxy is gone.
+local function weaken(st, key, entry)
+  st.held = st.held or {}
+  st.held[key] = entry.seen
+  return setmetatable(entry, WEAK)
 end
 
 local function class_of(st, key)
@@ -105,19 +112,17 @@ end
 --- What a read of that kind gives: a proxy, or the value itself.
 function proxy.wrap(st, key, kind, value)
   if kind == TABLE then return proxy.child(st, key, proxy.Table) end
-  if kind == OBJECT then
-    local class = class_of(st, key)
-    return class and proxy.child(st, key, proxy.Object, class)
-  end
-  if kind == WHOLE then
-    return proxy.child(st, key, proxy.Object, debug.getmetatable(value))
-  end
-  return value
+  if kind ~= OBJECT and kind ~= WHOLE then return value end
+  local class
+  if kind == OBJECT then class = class_of(st, key)
+  else class = debug.getmetatable(value) end
+  local child = class and proxy.child(st, key, proxy.Object, class)
+  if child then states[child].is_whole = kind == WHOLE end
+  return child
 end
 
 local function read_slowly(st, key, seen)
-  return root.get(st.root, proxy.where(st.where, key), st.path, st.depth, key,
-                  0, seen)
+  return root.get(st.root, st, st.path, st.depth, key, 0, seen)
 end
 
 -- Values that are tables of their own would be changed behind our back.
@@ -145,8 +150,9 @@ function proxy.read(st, key)
     return nil, kind
   end
   value = proxy.wrap(st, key, kind, value)
-  if may_keep(kind, value) then entry.value = value
-  else st.cache[key] = nil end
+  if not may_keep(kind, value) then st.cache[key] = nil
+  elseif type(value) == "userdata" then weaken(st, key, entry).value = value
+  else entry.value = value end
   return value, kind
 end
 local read = proxy.read
@@ -164,7 +170,8 @@ function proxy.indexer(miss)
     return function(self, key)
       local st = states[self]
       local entry = st.cache[key]
-      if entry and st.root.handle:fresh(entry.seen) then return entry.value end
+      local value = entry and entry.value
+      if value ~= nil and st.root.handle:fresh(entry.seen) then return value end
       return (miss(st, key))
     end
   end
@@ -172,7 +179,8 @@ function proxy.indexer(miss)
   return function(self, key)
     local st = states[self]
     local entry = st.cache[key]
-    if entry and fresh(st.pointer, entry.seen) then return entry.value end
+    local value = entry and entry.value
+    if value ~= nil and fresh(st.pointer, entry.seen) then return value end
     return (miss(st, key))
   end
 end
@@ -185,7 +193,7 @@ function proxy.write(st, key, value)
     return
   end
   check_key(st, key)
-  root.set(st.root, proxy.where(st.where, key), st.path, st.depth, key, value)
+  root.set(st.root, st, st.path, st.depth, key, value)
 end
 local write = proxy.write
 

@@ -8,6 +8,7 @@ local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local quick = require "suitkaise.share.quick"
+local serialize = require("suitkaise.cerial").serialize
 
 local MAX_WAIT = 3600 -- seconds that the core is asked to wait at once
 
@@ -34,17 +35,12 @@ local function insist(self, look, timeout)
   local deadline
   while true do
     local slice, rest = root.patience()
-    local first, message, code = look(math.min(slice, timeout or slice))
-    if first ~= nil or code ~= "SKE_TIMEOUT" then
-      return first, message, code
-    end
-    if self.handle:is_serving() then
-      return nil, "a call that runs in the coordinator cannot wait for the "
-        .. "share", "SKE_SERVING"
-    end
+    local first, second, code = look(math.min(slice, timeout or slice))
+    if first ~= nil or code ~= "SKE_TIMEOUT" then return first, second, code end
+    if self.handle:is_serving() then return nil, "", "SKE_SERVING" end
     local now = core.now()
     deadline = deadline or timeout and now + timeout
-    if deadline and now >= deadline then return nil, message, code end
+    if deadline and now >= deadline then return nil, second, "SKE_TIMEOUT" end
     if rest then rest() end
   end
 end
@@ -55,6 +51,7 @@ local CLASSES = {
   SKE_FULL = "ShareFullError", SKE_STOPPED = "ShareStoppedError",
   SKE_TIMEOUT = "ShareTimeoutError", SKE_DOWN = "ShareDownError",
   SKE_MANY = "TooManyProcessesError", SKE_RAISED = "ShareCallError",
+  SKE_POISON = "ShareCallError",
 }
 
 local TEXTS = {
@@ -63,9 +60,16 @@ local TEXTS = {
   SKE_TIMEOUT = "not served in time",
   SKE_DOWN = "its coordinator cannot be kept running",
   SKE_MANY = "more processes use the share than max_processes",
-  SKE_ABSENT = "there is no such table",
-  SKE_TYPE = "it is no table, or not of that type",
+  SKE_ABSENT = "there is no table for it",
+  NO_NUMBER = "there is no number to add to",
+  SKE_TYPE = "it is in no table, or not of that type",
   SKE_POISON = "the call ended the coordinator too often and was dropped",
+  SKE_FOREIGN = "its file or folder is not this user's alone",
+  SKE_VERSION = "it was made by another version of suitkaise",
+  SKE_CORRUPT = "it is damaged",
+  SKE_SERVING = "a method or function that runs in the coordinator can read "
+    .. "its own share, but neither write to it, nor call, nor wait; change "
+    .. "self, or return what the caller is to write",
 }
 
 --- The error of a call that raised: `report` is what serve.lua made of it.
@@ -84,12 +88,35 @@ function root.call_error(where, report)
   })
 end
 
+--- "share.config" and "fps" -> "share.config.fps".
+function root.where(where, key)
+  if key == nil then return where end
+  if type(key) == "string" and key:match "^[%a_][%w_]*$" then
+    return where .. "." .. key
+  end
+  return where .. "[" .. errors.show(key) .. "]"
+end
+
+-- The name of a place: a string; or a state, which makes no string for a key
+-- as long as nothing goes wrong there.
+local function name_of(place, key)
+  return type(place) == "table" and root.where(place.where, key) or place
+end
+
+--- The error of a code of the core's.
+function root.to_error(where, message, code)
+  return errors.new(CLASSES[code] or "ShareError", {
+    message = where .. ": " .. (TEXTS[code] or message), code = code,
+  })
+end
+
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(_, where, message, code, report)
-  if code == "SKE_RAISED" then error(root.call_error(where, report), 0) end
-  errors.raise(CLASSES[code] or "ShareError", {
-    message = where .. ": " .. (TEXTS[code] or message), code = code,
-  }, "caller")
+  if code == "SKE_RAISED" then
+    errors.raise("ShareCallError", root.call_error(where, report), "caller")
+  end
+  local err = root.to_error(where, message, code)
+  errors.raise(getmetatable(err), err, "caller")
 end
 
 -- ---- reading ----
@@ -99,11 +126,13 @@ end
 function root.get(self, where, path, depth, key, how, seen)
   local handle = self.handle
   local kind, value, code = handle:get(path, depth, key, how, 0, seen)
-  if kind == nil then
+  if kind == nil and handle:is_serving() then
+    return handle:change_get(path, depth, key)
+  elseif kind == nil then
     kind, value, code = insist(self, function(seconds)
       return handle:get(path, depth, key, how, seconds, seen)
     end, self.read_timeout)
-    if kind == nil then root.fail(self, where, value, code) end
+    if kind == nil then root.fail(self, name_of(where, key), value, code) end
   end
   return kind, value
 end
@@ -112,9 +141,15 @@ end
 -- that are more than plain ones; nil when there is no such table.
 function root.list(self, where, path, depth, seen)
   local handle = self.handle
-  local keys, values, rest = insist(self, function(seconds)
-    return handle:list(path, depth, seconds, seen)
-  end, self.read_timeout)
+  local keys, values, rest = handle:list(path, depth, 0, seen)
+  if keys == nil and rest == "SKE_TIMEOUT" and handle:is_serving() then
+    if handle:change_get(path, depth) == kinds.ABSENT then return nil end
+    return handle:change_list(path, depth)
+  elseif keys == nil and rest == "SKE_TIMEOUT" then
+    keys, values, rest = insist(self, function(seconds)
+      return handle:list(path, depth, seconds, seen)
+    end, self.read_timeout)
+  end
   if keys ~= nil then return keys, values, rest end
   if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
   root.fail(self, where, values, rest)
@@ -126,11 +161,24 @@ end
 
 -- ---- writing ----
 
+-- The place of the first value in a table that cannot be serialized.
+local function find_culprit(where, value, seen)
+  if type(value) ~= "table" or getmetatable(value) or seen[value] then
+    return not pcall(serialize, value) and where or nil
+  end
+  seen[value] = true
+  for k, v in next, value do
+    local found = find_culprit(root.where(where, k), v, seen)
+    if found then return found end
+  end
+end
+
 -- A value that cannot be serialized is named by where it was to go.
-local function raise_for(where, err)
+local function raise_for(where, value, err)
   if errors.is(err, "SerializationError") and not err.share_path then
-    err.share_path = where
-    err.message = where .. ": " .. tostring(err.message)
+    err.share_path = value ~= nil and find_culprit(where, value, {}) or where
+    err.message = err.share_path .. ": " .. tostring(err.message)
+    errors.raise(getmetatable(err), err, "caller")
   end
   error(err, 0)
 end
@@ -140,8 +188,9 @@ function root.set(self, where, path, depth, key, value)
   local handle = self.handle
   local ok, done, message, code, what =
     pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
-  if not ok then raise_for(where, done) end
-  if done then return end
+  if done and ok then return end
+  where = name_of(where, key)
+  if not ok then raise_for(where, value, done) end
   if what == "value" then
     errors.raise("SerializationError", {
       message = where .. message .. code, path = where .. message,
@@ -156,7 +205,7 @@ local function finish(self, where, receipt, done, ...)
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
   if code ~= "SKE_TIMEOUT" then
-    root.fail(self, where, message, code, report)
+    root.fail(self, where, message, receipt[code] or code, report)
   elseif core.now() >= receipt[3] then
     handle:forget(sent, reply)
     root.fail(self, where, message, code)
@@ -166,7 +215,8 @@ local function finish(self, where, receipt, done, ...)
   return finish(self, where, receipt, handle:answer(sent, reply, slice))
 end
 
-local function answer(self, where, sent, reply, code)
+local function answer(self, where, ok, sent, reply, code)
+  if not ok then raise_for(where, nil, sent) end
   if sent == nil then root.fail(self, where, reply, code) end
   return finish(self, where, { sent, reply, core.now() + self.read_timeout },
                 self.handle:answer(sent, reply, 0))
@@ -174,8 +224,13 @@ end
 
 --- Add to a number -> the new one.
 function root.add(self, where, path, depth, key, n)
-  return answer(self, where, self.handle:add(path, depth, key, n,
-                                             self.read_timeout))
+  local handle = self.handle
+  local sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
+  if sent == nil then root.fail(self, where, reply, code) end
+  return finish(self, where, {
+    sent, reply, core.now() + self.read_timeout,
+    SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
+  }, handle:answer(sent, reply, 0))
 end
 
 --- Run something in the coordinator: `what` and its arguments are for
@@ -183,20 +238,19 @@ end
 -- core.share_path("", key) makes them, one after another; nil: any.
 -- `is_inside`: the value at the path stays what it is.
 function root.call(self, where, path, depth, writes, is_inside, what, ...)
-  if self.handle:is_serving() then
-    root.fail(self, where, "a call that runs in the coordinator cannot wait "
-              .. "for another", "SKE_SERVING")
-  end
+  local handle = self.handle
   return answer(self, where,
-                self.handle:call(path, depth, writes, is_inside, true,
-                                 self.read_timeout, what, ...))
+                pcall(handle.call, handle, path, depth, writes, is_inside,
+                      true, self.read_timeout, what, ...))
 end
 
 --- The same without waiting; errors go to share:errors().
 function root.send(self, where, path, depth, writes, is_inside, what, ...)
-  local done, message, code =
-    self.handle:call(path, depth, writes, is_inside, false, self.read_timeout,
-                     what, ...)
+  local handle = self.handle
+  local ok, done, message, code =
+    pcall(handle.call, handle, path, depth, writes, is_inside, false,
+          self.read_timeout, what, ...)
+  if not ok then raise_for(where, nil, done) end
   if not done then root.fail(self, where, message, code) end
 end
 
@@ -216,6 +270,9 @@ function root.wait_until(self, look, timeout)
   local deadline = timeout and core.now() + timeout
   local before = handle:await(0, 0)
   while not look() do
+    if handle:is_serving() then
+      root.fail(self, "wait_for", nil, "SKE_SERVING")
+    end
     local slice, rest = root.patience()
     local left = deadline and deadline - core.now() or MAX_WAIT
     if left <= 0 then return false end

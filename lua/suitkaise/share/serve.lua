@@ -2,10 +2,12 @@
 -- as they are now; what it changed is kept when it returns, or nothing of it.
 
 local core = require "suitkaise.core"
+local serialize = require("suitkaise.cerial").serialize
 local errors = require "suitkaise.errors"
 local lists = require "suitkaise.share.lists"
 local meta = require "suitkaise.share.meta"
 local Mirror = require "suitkaise.share.mirror"
+local values = require "suitkaise.share.values"
 
 local traceback = debug.traceback
 local SCALAR = { number = true, string = true, boolean = true }
@@ -77,7 +79,7 @@ end
 --- From now on live things in objects are connected with these secrets.
 function actions.reconnect(self, _, _, auth)
   self.auth = auth or {}
-  self.mirrors = {}
+  Mirror.forget(self)
 end
 
 -- ---- one call ----
@@ -93,10 +95,19 @@ if not select(2, xpcall(function(...) return ... end, print, true)) then
   end
 end
 
+-- What was raised, or its text when it cannot travel.
+local function carried(err)
+  if SCALAR[type(err)] or err == nil or pcall(serialize, err) then
+    return err
+  end
+  local ok, text = pcall(tostring, err)
+  return ok and text or errors.show(err)
+end
+
 local function report(self)
   return function(err)
     return {
-      error = err, call = self.calling, traceback = traceback("", 2),
+      error = carried(err), call = self.calling, traceback = traceback("", 2),
       pid = core.getpid(),
     }
   end
@@ -104,10 +115,14 @@ end
 
 --- Made once for each root; the binding calls it with what the command says.
 function serve.make(self)
-  self.mirrors = {}
+  Mirror.forget(self)
   local describe = report(self)
   return function(path, depth, _, is_dropped, what, ...)
-    if is_dropped then self.mirrors = {} end
+    if is_dropped then
+      Mirror.forget(self)
+      values.forget_new(self)
+    end
+    self.new_classes = {}
     self.calling = nil
     local action = actions[what]
     if not action then

@@ -26,7 +26,66 @@ function values.leaf(value)
   return setmetatable({ value }, Leaf)
 end
 
+-- ---- copies ----
+
+-- Is a proxy somewhere in `value`?
+local function has_proxy(value, seen)
+  local kind = type(value)
+  if kind == "userdata" then
+    return values.plain[debug.getmetatable(value)] ~= nil
+  end
+  if kind ~= "table" or seen[value] then return false end
+  seen[value] = true
+  for k, v in next, value do
+    if has_proxy(k, seen) or has_proxy(v, seen) then return true end
+  end
+  return false
+end
+
+local function copy_plain(value, copies)
+  local kind = type(value)
+  if kind == "userdata" then
+    local plain = values.plain[debug.getmetatable(value)]
+    return plain and plain(value) or value
+  end
+  if kind ~= "table" then return value end
+  local copy = copies[value]
+  if copy then return copy end
+  copy = {}
+  copies[value] = copy
+  for k, v in next, value do
+    copy[copy_plain(k, copies)] = copy_plain(v, copies)
+  end
+  return setmetatable(copy, debug.getmetatable(value))
+end
+
+--- `value` with a plain copy in place of each proxy in it; itself when there
+-- is none.
+function values.to_plain(value)
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "userdata" then return value end
+  return has_proxy(value, {}) and copy_plain(value, {}) or value
+end
+
 -- ---- classes ----
+
+-- In the coordinator it is stored with what the running call changes.
+local function store_class(self, token, class)
+  if self.handle:is_serving() then
+    self.handle:change_set("", kinds.PRIVATE, token, values.leaf(class))
+    self.new_classes[class] = token
+  else
+    root.set(self, "class", "", kinds.PRIVATE, token, values.leaf(class))
+  end
+end
+
+--- Nothing was kept of the running call: neither were its classes.
+function values.forget_new(self)
+  for class, token in pairs(self.new_classes) do
+    self.tokens[class], self.classes[token] = nil, nil
+  end
+  self.new_classes = {}
+end
 
 local function new_token(self, class)
   if self.name then
@@ -37,13 +96,13 @@ local function new_token(self, class)
     }, "caller")
   end
   local token
-  -- no two processes make the same one
+  -- no two processes make the same one, not even with the same number
   repeat
-    token = ("v%x.%x"):format(core.getpid(), self.classes_made)
+    token = ("v%x.%.0f.%x"):format(core.getpid(), core.now() * 1e6,
+                                 self.classes_made)
     self.classes_made = self.classes_made + 1
   until not self.classes[token]
-  root.set(self, "class", "", kinds.PRIVATE, token,
-           values.leaf(class))
+  store_class(self, token, class)
   return token
 end
 
@@ -128,7 +187,7 @@ local function describe_object(self, object, meta)
     return "whole", object
   end
   local fields = {}
-  for k, v in next, object do fields[k] = v end
+  for k, v in next, object do fields[k] = values.to_plain(v) end
   return "object", values.token(self, meta), fields
 end
 

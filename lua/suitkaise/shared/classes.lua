@@ -117,11 +117,21 @@ local function make_progress(fast)
   return Progress
 end
 
+-- For what is written in Lua: Counter class -> function(counter, seen, n) that
+-- sets it to n if it still is `seen`, and says whether it did.
+classes.replace = setmetatable({}, { __mode = "k" })
+
+local function make_counter(fast)
+  local Counter, raw = make_class("Counter", { value = true }, fast)
+  classes.replace[Counter] = raw.replace
+  return Counter
+end
+
 -- A set of classes. `fast` replaces functions that are written in C: what
 -- ffi.lua gives, or nil.
 function classes.make(fast)
   return {
-    Counter = (make_class("Counter", { value = true }, fast)),
+    Counter = make_counter(fast),
     Flag = make_flag(fast),
     Progress = make_progress(fast),
   }

@@ -6,9 +6,9 @@ local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local options = require "suitkaise.options"
 local proxy = require "suitkaise.share.proxy"
-local registry = require "suitkaise.cerial.registry"
 local root = require "suitkaise.share.root"
 local Share = require "suitkaise.share"
+local travel = require "suitkaise.share.travel"
 local values = require "suitkaise.share.values"
 
 local states = proxy.states
@@ -71,19 +71,8 @@ local function new_class(name, content_of)
   local class = { __name = name, methods = {} }
   class.__tostring = proxy.tostring
   class.__eq = proxy.equal
-  registry.handle("suitkaise.shared:" .. name, {
-    match = class,
-    serialize = function(self)
-      local st = states[self]
-      return { st.root.id, st.path, st.depth }
-    end,
-    deserialize = function(state)
-      return proxy.make(class, {
-        root = root.find(state[1]), path = state[2], depth = state[3],
-        where = name, metatable = class,
-      })
-    end,
-  })
+  travel.add("suitkaise.shared.collections", name, class, travel.describe,
+             travel.restore(class))
   return setmetatable(class, {
     __call = function(_, ...) return new_table(class, content_of(...)) end,
     __tostring = function() return "class " .. name end,

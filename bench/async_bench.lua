@@ -1,0 +1,176 @@
+-- async beside what it is made of: bare coroutines, luv's own timers, and the
+-- blocking face of a Pool.
+
+package.path = "bench/?.lua;" .. package.path
+
+local measure = require "measure"
+local sk = require "suitkaise"
+local uv = require "luv"
+
+local async = sk.async
+
+local ROUNDS = 9
+
+-- ---- a switch between tasks ----
+
+local SWITCHES = 1000000
+
+local function bare()
+  local co = coroutine.create(function()
+    while true do coroutine.yield() end
+  end)
+  local resume = coroutine.resume
+  local seconds = measure.time(function()
+    for _ = 1, SWITCHES do resume(co) end
+  end)
+  return seconds / SWITCHES * 1e9
+end
+
+local function switch()
+  local function turn()
+    for _ = 1, SWITCHES / 2 do async.sleep(0) end
+  end
+  return async.run(function()
+    local a, b = async.spawn(turn), async.spawn(turn)
+    return measure.time(function() async.gather(a, b) end) / SWITCHES * 1e9
+  end)
+end
+
+measure.report("switch between two tasks", "ns", measure.in_turn({
+  { "ours", switch },
+  { "bare resume and yield", bare },
+}, ROUNDS), "at most 3 times a bare resume and yield")
+
+-- ---- many sleeps ----
+
+local SLEEPS = 10000
+
+local function our_sleeps()
+  collectgarbage()
+  return 1000 * measure.time(async.run, function()
+    local tasks = {}
+    for i = 1, SLEEPS do
+      tasks[i] = async.spawn(function() async.sleep(0.01) end)
+    end
+    async.gather(tasks)
+  end)
+end
+
+local function raw_timers()
+  collectgarbage()
+  return 1000 * measure.time(function()
+    local done = 0
+    for _ = 1, SLEEPS do
+      local timer = uv.new_timer()
+      timer:start(10, 0, function()
+        timer:close()
+        done = done + 1
+      end)
+    end
+    uv.run()
+    assert(done == SLEEPS)
+  end)
+end
+
+local function luv_coroutines()
+  collectgarbage()
+  return 1000 * measure.time(function()
+    local done = 0
+    for _ = 1, SLEEPS do
+      coroutine.wrap(function()
+        local co, timer = coroutine.running(), uv.new_timer()
+        timer:start(10, 0, function()
+          timer:close()
+          coroutine.resume(co)
+        end)
+        coroutine.yield()
+        done = done + 1
+      end)()
+    end
+    uv.run()
+    assert(done == SLEEPS)
+  end)
+end
+
+measure.report("10,000 sleeps of 10 ms", "ms", measure.in_turn({
+  { "ours", our_sleeps },
+  { "raw luv timers", raw_timers },
+  { "a coroutine on each luv timer", luv_coroutines },
+}, ROUNDS), "at most 1.5 times raw luv timers")
+
+-- ---- memory ----
+
+local function memory(arguments)
+  return function()
+    return measure.program("luajit bench/async/memory.lua " .. arguments)
+  end
+end
+
+measure.report("memory of a sleeping task, as Lua counts", "bytes",
+  measure.in_turn({
+    { "ours", memory "ours lua" },
+    { "coroutine on a luv timer", memory "luv lua" },
+  }, 3), "under 1200 bytes")
+measure.report("memory of a sleeping task, as the system counts", "bytes",
+  measure.in_turn({
+    { "ours", memory "ours" },
+    { "coroutine on a luv timer", memory "luv" },
+  }, 3))
+
+-- ---- a Pool's results ----
+
+local CALLS = 1000
+
+local function same(x) return x end
+
+local function median_call(pool)
+  local list, items = {}, { 1 }
+  for i = 1, CALLS do
+    list[i] = 1e6 * measure.time(pool.map, pool, same, items)
+  end
+  return measure.median(list)
+end
+
+local function blocking_call()
+  local pool = sk.Pool{ workers = 1 }
+  local us = median_call(pool)
+  pool:close()
+  return us
+end
+
+local function yielding_call()
+  return async.run(function()
+    local pool = async.Pool{ workers = 1 }
+    local us = median_call(pool)
+    pool:close()
+    return us
+  end)
+end
+
+measure.report("map of one no-op item, there and back", "us",
+  measure.in_turn({
+    { "ours", yielding_call },
+    { "the blocking face", blocking_call },
+  }, ROUNDS), "at most 30 us more than the blocking face")
+
+-- ---- a Pool in the midst of much else ----
+
+local function loaded_call()
+  return async.run(function()
+    local pool = async.Pool{ workers = 1 }
+    for _ = 1, 1000 do
+      async.spawn(function()
+        while true do async.sleep(0.05) end
+      end)
+    end
+    local us = median_call(pool)
+    pool:close()
+    return us
+  end)
+end
+
+measure.report("the same beside 1,000 tasks that sleep 50 ms each", "us",
+  measure.in_turn({
+    { "ours", loaded_call },
+    { "the blocking face", blocking_call },
+  }, 3))

@@ -1,0 +1,263 @@
+--- async: tasks, and the twin of everything that can wait.
+-- A task is a coroutine in libuv's loop (through luv): while it waits, others
+-- run, and so does all other luv code of the program.
+-- @module suitkaise.async
+-- @usage sk.async.run(function()
+--   local t = sk.async.spawn(fetch, url)
+--   sk.async.sleep(0.1)
+--   print(t:await())
+-- end)
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local combine = require "suitkaise.async.combine"
+local event = require "suitkaise.async.event"
+local loop = require "suitkaise.async.loop"
+local semaphore = require "suitkaise.async.semaphore"
+local Task = require "suitkaise.async.task"
+local Waiters = require "suitkaise.async.waiters"
+
+local async = {}
+
+local unpack = table.unpack or rawget(_G, "unpack")
+
+loop.renew()
+core.child_hook(loop.renew)
+
+-- ---- tasks ----
+
+--- Start a task: fn(...) runs when this one waits, or when the loop turns.
+-- @tparam function fn
+-- @param ... arguments
+-- @treturn Task `await(timeout)`, `result(timeout)`, `cancel()`, `done()`,
+--   `on_done(fn)`
+-- @raise ArgumentError
+function async.spawn(fn, ...)
+  return Task.spawn("async.spawn", fn, ...)
+end
+
+--- The task that runs; nil outside of tasks.
+-- @treturn ?Task
+function async.current()
+  return loop.current()
+end
+
+local function check_free(name)
+  if loop.is_turning() then
+    errors.raise("Error", name .. ": the loop turns already; tasks run in "
+      .. "it: use async.spawn", "caller")
+  end
+end
+
+-- Cancel the tasks that are left, and wait for their ends.
+local function end_rest(before)
+  local left = {}
+  for _, task in ipairs(loop.live()) do
+    if not before[task] then
+      left[#left + 1] = task
+      loop.cancel(task)
+    end
+  end
+  for _, task in ipairs(left) do
+    while not task:done() and (loop.turn_once() or loop.has_ready()) do end
+  end
+end
+
+--- Run a function as a task, and the loop until it has ended. Tasks that it
+-- has left are cancelled then.
+-- @tparam function main
+-- @param ... arguments
+-- @return what main returns
+-- @raise what main raises; Error when the loop turns already, and when main
+--   waits for something that nobody will do
+function async.run(main, ...)
+  check_free "async.run"
+  loop.uv()
+  local before = {}
+  for _, task in ipairs(loop.live()) do before[task] = true end
+  local task = Task.spawn("async.run", main, ...)
+  task.is_watched = true
+  while not task:done() do
+    if not loop.turn_once() and not task:done() and not loop.has_ready() then
+      break
+    end
+  end
+  local is_done = task:done()
+  end_rest(before)
+  Task.report_failures()
+  if is_done then return Task.outcome(task) end
+  errors.raise("Error", "async.run: all tasks wait for something that "
+    .. "nobody will do", "caller")
+end
+
+--- Wait, and let other tasks run meanwhile. Not shorter than asked; in
+-- libuv's loop up to a millisecond longer.
+-- @tparam number seconds 0 lets the tasks run that are ready
+-- @raise ArgumentError, CancelledError
+function async.sleep(seconds)
+  if seconds == 0 then return loop.pass "async.sleep" end
+  local task = loop.enter "async.sleep"
+  if seconds == nil then
+    errors.argument("async.sleep", "seconds", seconds,
+                    "a number of seconds of at least 0", "caller")
+  end
+  return loop.park(task, Task.deadline("async.sleep", seconds))
+end
+
+--- Call a function of luv that takes a callback last, and wait for that.
+-- @tparam function fn
+-- @param ... its arguments, without the callback
+-- @return what the callback was called with; when fn itself returned nil and
+--   an error, those
+-- @usage local err, stat = async.call(uv.fs_stat, "/etc/passwd")
+function async.call(fn, ...)
+  local task, list = loop.enter "async.call", Waiters.new()
+  local results
+  local args = { n = select("#", ...) + 1, ... }
+  args[args.n] = function(...)
+    if results then return end
+    results = { n = select("#", ...), ... }
+    if task.list == list then loop.wake(task, true) end
+  end
+  local started, message, code = fn(unpack(args, 1, args.n))
+  if started == nil and message ~= nil then return nil, message, code end
+  if not results and loop.park_raw_in(task, list) == loop.CANCEL then
+    results = {}
+    loop.deliver(task)
+  end
+  return unpack(results, 1, results.n)
+end
+
+--- pcall for tasks: fn may wait in it, in Lua 5.1 too.
+-- @tparam function fn
+-- @param ... arguments
+-- @treturn boolean
+-- @return as pcall
+function async.pcall(fn, ...)
+  return pcall(fn, ...)
+end
+
+-- PUC 5.1 is the only one that cannot yield through its own.
+if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
+  async.pcall = loop.call
+end
+
+--- Call this with errors that nobody waits for, instead of writing them to
+-- stderr.
+-- @tparam ?function handler gets the error and the task's traceback
+function async.on_unhandled(handler)
+  if handler ~= nil and type(handler) ~= "function" then
+    errors.argument("async.on_unhandled", "handler", handler,
+                    "a function or nil")
+  end
+  Task.on_unhandled = handler
+end
+
+-- ---- several tasks ----
+
+--- Wait for all: the first result of each. The first error cancels the rest.
+-- @function gather
+-- @param ... tasks, or functions to spawn; or one array of them
+-- @return their results; an array of them, with `n`, for an array
+-- @raise the first error
+async.gather = combine.gather
+
+--- Wait for the first that ends, and cancel the others.
+-- @function race
+-- @param ... tasks, or functions to spawn; or one array of them
+-- @return what the winner returns
+-- @raise what the winner raises
+async.race = combine.race
+
+--- fn(...), for a limited time: then a CancelledError is raised in it.
+-- @function with_timeout
+-- @tparam number seconds
+-- @tparam function fn
+-- @param ... arguments
+-- @return what fn returns
+-- @raise what fn raises; ResultTimeoutError
+async.with_timeout = combine.with_timeout
+
+--- Loop over tasks as they end.
+-- @function as_completed
+-- @param ... tasks, or functions to spawn; or one array of them
+-- @treturn function iterator: a task that has ended
+-- @usage for t in async.as_completed(a, b) do print(t:result()) end
+async.as_completed = combine.as_completed
+
+-- ---- primitives ----
+
+async.Semaphore = semaphore.Semaphore
+async.Lock = semaphore.Lock
+async.Event = event.Event
+async.Condition = event.Condition
+async.Queue = require "suitkaise.async.queue"
+
+-- ---- twins ----
+
+--- A Pool whose calls yield the task that makes them: the methods, options
+-- and errors of @{suitkaise.pool}. On Lua 5.1 the loops (imap) block.
+-- @function Pool
+-- @tparam[opt] table opts
+-- @treturn Pool
+function async.Pool(opts)
+  return require "suitkaise.pool".new_async(opts)
+end
+
+--- A function over many items, each a task in this loop: `map`,
+-- `unordered_map`, `imap`, `unordered_imap`, `starmap`, `star`, `progress`,
+-- `timeout`, `close`, as those of @{suitkaise.pool}. On Lua 5.1 call the
+-- iterators of the imaps yourself: a `for` cannot wait there.
+-- @function TaskPool
+-- @tparam[opt] table opts
+-- @tparam[opt=100] int opts.max_concurrent tasks at a time, over all calls
+-- @tparam[opt="raise"] string opts.on_error "collect" puts errors in the
+--   results instead of raising them
+-- @treturn TaskPool
+-- @raise ArgumentError
+function async.TaskPool(opts)
+  return require "suitkaise.async.taskpool"(opts)
+end
+
+-- ---- loops that are not libuv's ----
+
+--- Run what is ready and return: for a host whose loop is not libuv's.
+-- @tparam[opt=0] number budget seconds; what is then still ready waits for
+--   the next step
+-- @treturn boolean is something ready still?
+function async.step(budget)
+  if budget ~= nil and (type(budget) ~= "number" or not (budget >= 0)) then
+    errors.argument("async.step", "budget", budget,
+                    "a number of seconds of at least 0 or nil", "caller")
+  end
+  check_free "async.step"
+  local poll = loop.uv().backend_fd()
+  local limit = core.now() + (budget or 0)
+  repeat
+    loop.turn(limit)
+    local more = loop.has_ready() or core.readable(poll)
+  until not more or core.now() >= limit
+  return loop.has_ready()
+end
+
+--- A descriptor that is readable when something waits for a step: for epoll,
+-- poll and their like. What is started outside of tasks needs a step before
+-- it counts.
+-- @treturn int
+function async.fd()
+  return loop.uv().backend_fd()
+end
+
+--- When the next step is due.
+-- @treturn ?number in seconds of the monotonic clock, which `async.now` reads;
+--   nil when only the descriptor can tell
+function async.next_deadline()
+  return loop.next_deadline()
+end
+
+--- The clock of next_deadline.
+-- @function now
+-- @treturn number seconds
+async.now = core.now
+
+return async

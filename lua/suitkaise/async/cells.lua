@@ -1,0 +1,64 @@
+-- Waiting for shared values (Flag, Progress) without blocking.
+--
+-- A cell is a word in shared memory and has no descriptor. All processes that
+-- share it hold one event, which is rung when a cell that an event loop
+-- listens to has changed; each process with waiting tasks polls it and looks
+-- at its own cells again.
+
+local core = require "suitkaise.core"
+local loop = require "suitkaise.async.loop"
+local Waiters = require "suitkaise.async.waiters"
+
+local cells = {}
+
+local sleepers = Waiters.new()
+local watch, poll          -- core's watch and libuv's handle for it
+local is_on = false
+
+local function on_news()
+  watch:hush()
+  for i = sleepers.first, sleepers.last do
+    local task = sleepers[i]
+    if task and task.raw.listen(task.cell) then loop.wake(task, true) end
+  end
+end
+
+local settler = {}
+
+function settler.settle()
+  if is_on == (sleepers.n > 0) then return end
+  is_on = not is_on
+  if not is_on then
+    if not poll:is_closing() then poll:stop() end
+    return
+  end
+  if not poll or poll:is_closing() then
+    poll = loop.uv().new_poll(watch:fd())
+  end
+  poll:start("r", on_news)
+end
+
+function settler.renew()
+  sleepers, watch, poll, is_on = Waiters.new(), nil, nil, false
+end
+
+loop.settlers[#loop.settlers + 1] = settler
+
+--- Wait until a value has reached its goal: -> is it there? For so many
+-- seconds at most.
+-- @tparam table raw functions of its class
+-- @param cell
+-- @tparam number seconds
+function cells.wait(raw, cell, seconds)
+  local task = loop.enter "wait"
+  watch = watch or core.cells_watch()
+  if raw.listen(cell) then return true end
+  if seconds <= 0 then return false end
+  task.raw, task.cell = raw, cell
+  local value = loop.park_raw_in(task, sleepers, core.now() + seconds)
+  task.raw, task.cell = nil, nil
+  if value == loop.CANCEL then loop.deliver(task) end
+  return raw.wait(cell, 0)
+end
+
+return cells

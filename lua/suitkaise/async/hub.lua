@@ -1,0 +1,163 @@
+-- Waiting for other processes without blocking: messages in links, the ends
+-- of children, changes of cells. A task that waits yields; before libuv
+-- sleeps, `settle` arms what the waiting tasks need and nothing else.
+--
+-- A source is what a waiter waits for: { links = {...}, processes = {...} }.
+-- While tasks wait for it, `source.sleepers` lists them. The first of them is
+-- woken for news; what it takes in may be another's, which is then woken by
+-- `hub.share_news`.
+
+local core = require "suitkaise.core"
+local loop = require "suitkaise.async.loop"
+local Waiters = require "suitkaise.async.waiters"
+
+local hub = {}
+
+local sources = {}   -- source -> true: those with sleepers
+local bell           -- uv_poll on the state's bell
+local is_listening = false
+
+-- ---- the bell ----
+
+-- Something came: the first sleeper of each source looks.
+local function wake_first(source)
+  local list = source.sleepers
+  local task = list[list.first]
+  if task then loop.wake(task, true) end
+end
+
+local function on_bell()
+  core.hush()
+  for source in pairs(sources) do
+    if source.sleepers.n > 0 then wake_first(source) end
+  end
+end
+
+local function start_bell()
+  if is_listening then return end
+  if not bell or bell:is_closing() then
+    bell = loop.uv().new_poll(core.bell_fd())
+  end
+  bell:start("r", on_bell)
+  is_listening = true
+end
+
+local function stop_bell()
+  if not is_listening then return end
+  is_listening = false
+  core.hush()
+  if not bell:is_closing() then bell:stop() end
+end
+
+-- ---- the ends of processes ----
+
+local function stop_watch(source)
+  local watch = source.watch
+  if watch and watch.is_on then
+    watch.is_on = false
+    if not watch.poll:is_closing() then watch.poll:stop() end
+  end
+end
+
+local function new_watch(source)
+  local fd = core.watch(source.processes)
+  if not fd then return nil end
+  return { of = source.processes, fd = fd, generation = core.generation(),
+           poll = loop.uv().new_poll(fd:fd()) }
+end
+
+-- One descriptor for all of them, made anew when they are others. -> false
+-- when one has ended already
+local function start_watch(source)
+  local watch = source.watch
+  if watch and watch.of ~= source.processes then
+    hub.close(source)
+    watch = nil
+  end
+  if watch and watch.is_on or not source.processes[1] then return true end
+  if not watch then
+    watch = new_watch(source)
+    if not watch then return false end
+    source.watch = watch
+  end
+  watch.poll:start("r", function()
+    stop_watch(source) -- readable until somebody has reaped it
+    if source.sleepers and source.sleepers.n > 0 then wake_first(source) end
+  end)
+  watch.is_on = true
+  return true
+end
+
+--- Give back what a source holds: when its processes change, or at its end.
+function hub.close(source)
+  local watch = source.watch
+  if not watch then return end
+  source.watch = nil
+  if watch.generation ~= core.generation() then return end
+  stop_watch(source)
+  if not watch.poll:is_closing() then watch.poll:close() end
+  watch.fd:close()
+end
+
+-- ---- before libuv sleeps ----
+
+local settler = {}
+
+function settler.settle()
+  local is_any = false
+  for source in pairs(sources) do
+    if source.sleepers.n == 0 then
+      sources[source] = nil
+      stop_watch(source)
+    else
+      is_any = true
+      if not start_watch(source)
+         or core.listen(source.links, source.how) then
+        wake_first(source)
+      end
+    end
+  end
+  if is_any then start_bell() else stop_bell() end
+end
+
+function settler.renew()
+  sources, bell, is_listening = {}, nil, false
+end
+
+loop.settlers[#loop.settlers + 1] = settler
+
+-- ---- what waiters call ----
+
+--- Wait until something happens in a source: -> false when it did not within
+-- so many seconds.
+-- @tparam table source
+-- @tparam string how "lazy" or "eager", see core.wait
+-- @tparam number seconds
+-- @tparam[opt] table goal goal:has_news(): has this task what it wants?
+function hub.wait(source, how, seconds, goal)
+  local task = loop.enter "wait"
+  if seconds <= 0 then
+    loop.pass "wait"
+    return false
+  end
+  local list = source.sleepers or Waiters.new()
+  source.sleepers, source.how = list, how
+  sources[source] = true
+  task.goal = goal
+  local value = loop.park_raw_in(task, list, core.now() + seconds)
+  task.goal = nil
+  if value == loop.CANCEL then loop.deliver(task) end
+  return value ~= loop.TIMEOUT
+end
+
+--- Something was taken in: wake those who now have what they want.
+function hub.share_news(source)
+  local list = source.sleepers
+  for i = list.first, list.last do
+    local task = list[i]
+    local goal = task and task.goal
+    if goal and goal:has_news() then loop.wake(task, true) end
+  end
+end
+
+return hub

@@ -1,0 +1,567 @@
+--- The loop of the tasks: who is ready, who waits until when, and how that
+-- fits into libuv's loop. Nothing here knows what tasks wait for.
+--
+-- Tasks run in one place, `run_ready`, which is called by an idle handle of
+-- libuv that is active while a task is ready. So they run in whatever loop
+-- turns: the host's, async.run's or async.step's.
+-- @module suitkaise.async.loop
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local heap = require "suitkaise.async.heap"
+local Waiters = require "suitkaise.async.waiters"
+
+local loop = {}
+
+local create, status = coroutine.create, coroutine.status
+local resume, running = coroutine.resume, coroutine.running
+local yield = coroutine.yield
+local close = rawget(coroutine, "close") -- Lua 5.4
+local traceback = debug.traceback
+local unpack = table.unpack or rawget(_G, "unpack")
+local now = core.now
+local push_sleeper = heap.push
+local ceil = math.ceil
+local select, setmetatable, tostring = select, setmetatable, tostring
+
+local SLICE = 1e-3    -- seconds that tasks run before sockets have their turn
+local MAX_LOOK = 64   -- switches between two looks at the clock, at most
+local EXPIRE = 512    -- sleepers that are woken before others have their turn
+local GRACE = 1       -- seconds in which a cancelled task may clean up
+local MAX_RAISED = 100 -- times that a task may disregard its end after that
+
+-- What a coroutine yields to this module, and is resumed with.
+local PARK, ENDED, CALL, ABANDON = {}, {}, {}, {}
+local CANCEL, TIMEOUT = {}, {}
+loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
+
+-- States of a task; one that runs is "ready".
+local NEW, READY, PARKED, DONE = "new", "ready", "parked", "done"
+
+errors.define("CancelledError")
+
+local uv                        -- luv, once it is needed
+local idle, timer               -- our handles in its loop
+local is_idling, timer_at       -- is `idle` active? what `timer` is set to
+local generation                -- of the process whose loop that is
+
+local current                   -- the task that runs
+local is_running = false        -- are we in run_ready?
+local ready, n_ready = {}, 0    -- those that run next
+local batch, n_batch, at = {}, 0, 0 -- those that run now, and where we are
+local live = {}                 -- all tasks that have not ended
+local look, looks = 1, 0        -- switches until the next look at the clock
+
+--- Called before the loop sleeps: see to what tasks wait for outside.
+loop.settlers = {}
+
+--- Called with a task that failed and that nobody waits for.
+loop.on_failure = function() end
+
+-- ---- libuv ----
+
+local run_ready, on_timer
+
+local function on_idle()
+  run_ready(now() + SLICE)
+end
+
+-- A host may have closed every handle in the loop, ours too.
+local function usable(handle)
+  return handle and not handle:is_closing()
+end
+
+local function start_idle()
+  if generation ~= core.generation() then loop.renew() end
+  if not usable(idle) then idle = uv.new_idle() end
+  idle:start(on_idle)
+  is_idling = true
+end
+
+local function stop_idle()
+  if is_idling and usable(idle) then idle:stop() end
+  is_idling = false
+end
+
+-- Let libuv's timer fire when the first sleeper is due. It counts whole
+-- milliseconds of the same clock; a deadline between two waits for the later.
+local function arm_timer()
+  local deadline = heap.top()
+  if not deadline then
+    if timer_at and usable(timer) then timer:stop() end
+    timer_at = nil
+    return
+  end
+  local due = ceil(deadline * 1000)
+  if due == timer_at and usable(timer) then return end
+  if not usable(timer) then timer = uv.new_timer() end
+  local left = due - uv.now()
+  timer:start(left > 0 and left or 0, 0, on_timer)
+  timer_at = due
+end
+
+--- luv itself, with a loop that is this process's own.
+function loop.uv()
+  if generation ~= core.generation() then loop.renew() end
+  return uv
+end
+
+--- Begin anew: after a fork everything here is the parent's.
+function loop.renew()
+  local fresh = require "suitkaise.async.luv"
+  generation = core.generation()
+  uv = fresh.open()
+  idle, timer, is_idling, timer_at = nil, nil, false, nil
+  current, is_running = nil, false
+  ready, n_ready, batch, n_batch, at = {}, 0, {}, 0, 0
+  live = {}
+  heap.clear()
+  for _, settler in ipairs(loop.settlers) do settler.renew() end
+end
+
+-- ---- waking ----
+
+local function push_ready(task, value)
+  task.state, task.value = READY, value
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  if not is_idling then start_idle() end
+end
+
+-- Take a parked task out of whatever it waits in.
+local function leave(task)
+  if task.at then heap.remove(task) end
+  local list = task.list
+  if list then list:remove(task) end
+end
+
+--- Let a parked task go on; its park returns `value`.
+function loop.wake(task, value)
+  leave(task)
+  push_ready(task, value)
+end
+local wake = loop.wake
+
+-- What ends a task's wait at its deadline: the time, or its grace.
+local function expired(task, moment)
+  if task.grace and moment >= task.grace and not task.shield then
+    return CANCEL
+  end
+  return TIMEOUT
+end
+
+--- Wake the sleepers that are due, a bounded number at a time.
+local function expire(moment)
+  for _ = 1, EXPIRE do
+    local deadline, task = heap.top()
+    if not deadline or deadline > moment then return end
+    heap.pop()
+    wake(task, expired(task, moment))
+  end
+end
+
+function on_timer()
+  timer_at = nil
+  expire(now())
+  arm_timer()
+end
+
+-- ---- the end of a task ----
+
+local function wake_all(list)
+  for task in Waiters.pop, list do wake(task, true) end
+end
+
+-- Functions that want to know of its end. One is there without a list: that
+-- is what gather and its like need for each of their tasks.
+local function call_watchers(task)
+  local watcher = task.watcher
+  task.watcher = nil
+  if type(watcher) == "function" then return watcher(task) end
+  for i = 1, #watcher do watcher[i](task) end
+end
+
+--- Call fn(task) when it has ended. It must not raise.
+function loop.watch(task, fn)
+  local watcher = task.watcher
+  if not watcher then
+    task.watcher = fn
+  elseif type(watcher) == "function" then
+    task.watcher = { watcher, fn }
+  else
+    watcher[#watcher + 1] = fn
+  end
+end
+
+local function end_task(task)
+  task.state, task.thread, task.value = DONE, nil, nil
+  live[task] = nil
+  if task.waiters then
+    wake_all(task.waiters)
+    task.waiters = nil
+  end
+  if task.watcher then call_watchers(task) end
+end
+
+local function fail(task, err, trace)
+  local is_wanted = task.waiters and task.waiters.n > 0 or task.watcher
+  task.failed, task.err, task.traceback = true, err, trace
+  end_task(task)
+  if not is_wanted and not task.is_watched
+     and not errors.is(err, "CancelledError") then
+    loop.on_failure(task)
+  end
+end
+
+local function cancelled_error()
+  return errors.new("CancelledError", "the task was cancelled")
+end
+
+-- It did not end though it was told to again and again.
+local function abandon(task)
+  local thread = task.thread
+  fail(task, cancelled_error())
+  if close then pcall(close, thread) end
+end
+
+-- ---- running ----
+
+local function stray_error(thread)
+  return errors.new("Error", {
+    message = "a task called coroutine.yield: it would wait for ever "
+      .. "(async.sleep(0) lets other tasks run)",
+  }), traceback(thread)
+end
+
+local function keep_results(task, ...)
+  local n = select("#", ...)
+  if n > 0 then task.results = { n = n, ... } end
+  return ENDED
+end
+
+-- What a task's coroutine runs: one task after another, so that most tasks
+-- need no coroutine of their own.
+local function body(task, fn, n, value)
+  while true do
+    if n == 0 then keep_results(task, fn())
+    else keep_results(task, fn(value)) end
+    task, fn, n, value = yield(ENDED)
+  end
+end
+
+-- Coroutines without a task. The collector takes them with it: they last as
+-- long as tasks come and go quickly.
+local spares = setmetatable({}, { __mode = "v" })
+local n_spares = 0
+
+local function take_thread()
+  while n_spares > 0 do
+    local thread = spares[n_spares]
+    spares[n_spares] = nil
+    n_spares = n_spares - 1
+    if thread then return thread end
+  end
+  return create(body)
+end
+
+local function body_n(task, fn, ...)
+  return keep_results(task, fn(...))
+end
+
+-- A protected call, for Lua 5.1: it runs in a coroutine of its own, which the
+-- task is until it ends. -> what the task's coroutine then comes back with
+local function begin_call(task)
+  local call, outer = task.calls, task.outer or {}
+  outer[#outer + 1] = task.thread
+  task.outer, task.thread, task.calls = outer, create(body_n), nil
+  return resume(task.thread, task, call.fn, unpack(call, 1, call.n))
+end
+
+local function end_call(task, ok, err)
+  local outer, results = task.outer, task.results
+  task.thread = outer[#outer]
+  outer[#outer], task.results = nil, nil
+  if not ok then return resume(task.thread, false, err) end
+  if not results then return resume(task.thread, true) end
+  return resume(task.thread, true, unpack(results, 1, results.n))
+end
+
+-- A task's coroutine came back, and does not just wait.
+local function leave_off(task, ok, first)
+  while first ~= PARK or not ok do
+    local thread = task.thread
+    if ok and first == CALL then
+      ok, first = begin_call(task)
+    elseif ok and first == ABANDON then
+      return abandon(task)
+    elseif ok and first ~= ENDED then
+      return fail(task, stray_error(thread))
+    elseif task.outer and task.outer[1] then
+      ok, first = end_call(task, ok, first)
+    elseif ok then
+      if status(thread) == "suspended" then
+        n_spares = n_spares + 1
+        spares[n_spares] = thread
+      end
+      return end_task(task)
+    else
+      return fail(task, first, traceback(thread))
+    end
+  end
+end
+
+local function begin(task)
+  local args, fn, value = task.args, task.value, task.slot
+  task.value, task.slot, task.state = nil, nil, READY
+  if not args then
+    return resume(task.thread, task, fn, task.deadline, value)
+  end
+  task.args = nil
+  return resume(task.thread, task, fn, unpack(args, 1, args.n))
+end
+
+-- Is it `limit`? Quick tasks are asked rarely, slow ones after each.
+local last_look = 0
+local function is_time(limit)
+  local moment = now()
+  local took = moment - last_look
+  last_look, looks = moment, 0
+  if took > SLICE / 4 then look = 1
+  elseif look < MAX_LOOK then look = 2 * look end
+  return moment >= limit
+end
+
+-- The tasks of one batch: -> was there time for all of them?
+local function run_batch(limit)
+  while at < n_batch do
+    at = at + 1
+    local task = batch[at]
+    batch[at] = false
+    current = task
+    local ok, first
+    local value, state = task.value, task.state
+    if state == READY then
+      if value ~= nil then task.value = nil end
+      ok, first = resume(task.thread, value)
+    elseif state == NEW then
+      ok, first = begin(task)
+    else -- cancelled before it began
+      ok, first = true, PARK
+    end
+    if first ~= PARK or not ok then leave_off(task, ok, first) end
+    looks = looks + 1
+    if looks >= look and is_time(limit) then return false end
+  end
+  return true
+end
+
+local function settle()
+  for _, settler in ipairs(loop.settlers) do settler.settle() end
+  arm_timer()
+  if n_ready == 0 and at >= n_batch then stop_idle() end
+end
+
+--- Run tasks until none is ready or it is `limit`.
+function run_ready(limit)
+  if is_running then return end -- a task turned the loop itself
+  is_running, last_look, looks = true, now(), 0
+  repeat
+    if at >= n_batch then
+      batch, ready = ready, batch
+      n_batch, n_ready, at = n_ready, 0, 0
+    end
+  until not run_batch(limit) or n_ready == 0
+  current, is_running = nil, false
+  settle()
+end
+loop.run_ready = run_ready
+
+-- ---- what tasks and primitives call ----
+
+--- Make a task that is ready to run.
+function loop.spawn(class, fn, n, ...)
+  local task = setmetatable({
+    thread = n < 2 and take_thread() or create(body_n), state = NEW,
+    value = fn,           -- what it is resumed with
+    slot = (...),         -- its place in `list`; first, its one argument
+    deadline = n, at = false, -- see heap; first, how many arguments
+  }, class)
+  live[task] = true
+  if n > 1 then task.args = { n = n, ... } end
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  if not is_idling then start_idle() end
+  return task
+end
+
+--- The task that runs, or nil.
+function loop.current()
+  local task = current
+  if task and running() == task.thread then return task end
+  return nil
+end
+
+local function refuse(name)
+  errors.raise("Error", {
+    message = (name or "wait") .. (current
+      and ": called in a coroutine of its own inside a task; only the task "
+        .. "itself can wait"
+      or ": called outside of a task; use async.run or async.spawn"),
+  }, "caller")
+end
+
+-- Raise the cancellation in the task that runs.
+local function deliver(task)
+  task.pending = nil
+  task.grace = task.grace or now() + GRACE
+  task.raised = (task.raised or 0) + 1
+  errors.raise("CancelledError", "the task was cancelled", "caller")
+end
+
+local function heed(task)
+  if task.shield then return end
+  if task.pending then deliver(task) end
+  if task.grace and now() >= task.grace then
+    if task.raised > MAX_RAISED then yield(ABANDON) end
+    push_ready(task) -- others run, whatever this one does
+    yield(PARK)
+    deliver(task)
+  end
+end
+
+--- Before a wait: the task that runs, which may wait. Raises when there is
+-- none, and when it was cancelled.
+function loop.enter(name)
+  local task = current
+  if not task or running() ~= task.thread then refuse(name) end
+  if task.cancels then heed(task) end
+  return task
+end
+
+--- Sleep until somebody wakes the task, at most until `deadline`: -> what it
+-- was woken with: loop.TIMEOUT when the time is up, loop.CANCEL when it was
+-- cancelled, which loop.deliver then raises. Comes after enter.
+function loop.park_raw(task, deadline)
+  local grace = task.grace
+  if grace and not task.shield and (not deadline or grace < deadline) then
+    deadline = grace
+  end
+  task.state = PARKED
+  if deadline then push_sleeper(task, deadline) end
+  return yield(PARK)
+end
+
+--- The same in a list that others wake tasks from.
+function loop.park_raw_in(task, list, deadline)
+  list:push(task)
+  return loop.park_raw(task, deadline)
+end
+
+--- Raise the cancellation that a park came back with.
+loop.deliver = deliver
+
+--- Sleep, see park_raw; a cancellation is raised.
+function loop.park(task, deadline)
+  local grace = task.grace
+  if grace and not task.shield and (not deadline or grace < deadline) then
+    deadline = grace
+  end
+  task.state = PARKED
+  if deadline then push_sleeper(task, deadline) end
+  local value = yield(PARK)
+  if value == CANCEL then deliver(task) end
+  return value
+end
+
+--- The same in a list that others wake tasks from.
+function loop.park_in(task, list, deadline)
+  list:push(task)
+  return loop.park(task, deadline)
+end
+
+--- Let the other tasks that are ready run first.
+function loop.pass(name)
+  local task = current
+  if not task or running() ~= task.thread then refuse(name) end
+  if task.cancels then heed(task) end
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  yield(PARK)
+end
+
+--- Have a task raise a CancelledError where it waits, or at its next wait.
+-- -> false when it has ended
+function loop.cancel(task)
+  local state = task.state
+  if state == DONE then return false end
+  if state == NEW then
+    fail(task, cancelled_error())
+    return true
+  end
+  task.cancels = (task.cancels or 0) + 1
+  task.pending = true
+  if state == PARKED and not task.shield then wake(task, CANCEL) end
+  return true
+end
+
+--- Call a function; its errors come back as with pcall. The task can wait in
+-- it, in Lua 5.1 too.
+function loop.call(fn, ...)
+  local task = current
+  if not task or running() ~= task.thread then return pcall(fn, ...) end
+  task.calls = { fn = fn, n = select("#", ...), ... }
+  return yield(CALL)
+end
+
+--- Every task that has not ended.
+function loop.live()
+  local list = {}
+  for task in pairs(live) do list[#list + 1] = task end
+  return list
+end
+
+--- Is there a task that could run now?
+function loop.has_ready()
+  return n_ready > 0 or at < n_batch
+end
+
+--- Does somebody turn libuv's loop just now?
+function loop.is_turning()
+  return is_running or loop.uv().loop_mode() ~= nil
+end
+
+--- When there is something to do next: seconds of core.now, or nil.
+function loop.next_deadline()
+  local moment = now()
+  if loop.has_ready() then return moment end
+  loop.uv().update_time()
+  -- libuv says 0 as well when it has nothing at all to do
+  local left = uv.loop_alive() and uv.backend_timeout()
+  local soonest = left and left >= 0 and moment + left / 1000 or nil
+  local deadline = heap.top()
+  if deadline and (not soonest or deadline < soonest) then
+    soonest = deadline
+  end
+  return soonest
+end
+
+--- One pass of libuv's loop that does not wait, and the sleepers that are due.
+function loop.turn()
+  expire(now())
+  return uv.run("nowait")
+end
+
+--- One pass that waits until something happens: -> may more happen?
+function loop.turn_once()
+  return uv.run("once")
+end
+
+--- Tell of an error that nobody can catch.
+function loop.report(err, what, trace)
+  local ok, text = pcall(tostring, err)
+  if not ok then text = errors.show(err) end
+  io.stderr:write("suitkaise: error ", what, ": ", text,
+                  trace and "\n" .. trace or "", "\n")
+end
+
+return loop

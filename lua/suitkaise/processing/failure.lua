@@ -1,0 +1,116 @@
+--- The errors of a process: made where it failed, raised where it is waited
+-- for.
+-- @module suitkaise.processing.failure
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local sections = require "suitkaise.processing.sections"
+
+local failure = {}
+
+local traceback = debug.traceback
+
+-- What the message handler of a section makes of an error.
+local Description = {}
+
+-- From here on a traceback is ours.
+local OURS = "\n[^\n]*%[C%]: in [^\n]*'section'.*$"
+
+--- The message handler: keeps the error as it is.
+function failure.describe(err)
+  local trace = traceback("", 2):gsub(OURS, "")
+  return setmetatable({ error = err, traceback = trace }, Description)
+end
+
+--- The same for an error that came outside of a section.
+function failure.describe_own(err)
+  return setmetatable({ error = err, traceback = "" }, Description)
+end
+
+-- An error that came when there was no memory or stack for a handler has not
+-- been described.
+local function described(value)
+  if getmetatable(value) == Description then
+    return value.error, value.traceback
+  end
+  return value, ""
+end
+
+local function of_run(section, run)
+  return sections.is_of_run[section] and " of run " .. run or ""
+end
+
+--- The error of a hook that raised.
+-- @param state of the process
+-- @tparam string section
+-- @tparam int run
+-- @param value what came of `describe`
+function failure.raised(state, section, run, value)
+  local err, trace = described(value)
+  return errors.new(sections.errors[section], {
+    message = ("%s: __%s__%s failed"):format(state.name, section,
+                                             of_run(section, run)),
+    section = section, current_run = run, original_error = err,
+    traceback = trace, pid = core.getpid(),
+  })
+end
+
+--- The error of a hook that took too long.
+-- @param state of the process
+-- @tparam int number of the section, 0 when none is known
+-- @tparam number limit 0: the time of all of it was over
+-- @tparam int run
+function failure.late(state, number, limit, run)
+  local section = sections.names[number] or "run"
+  local config = state.config
+  local is_end = limit == 0 or not config.timeouts[section]
+  -- as it was written, not as it went through nanoseconds
+  limit = is_end and config.time_limit or config.timeouts[section] or limit
+  return errors.new("ProcessTimeoutError", {
+    message = is_end
+      and ("%s: __%s__%s went on after the time limit of %g s"):format(
+        state.name, section, of_run(section, run), limit)
+      or ("%s: __%s__%s took longer than %g s"):format(
+        state.name, section, of_run(section, run), limit),
+    section = section, timeout = limit, current_run = run,
+    pid = state.channel:pid(), is_end = is_end or nil,
+  })
+end
+
+--- The error of a process that died.
+-- @param state of the process
+-- @tparam string who "it" or "its monitor"
+-- @tparam ?int code
+-- @tparam ?int signal
+-- @tparam int run
+function failure.died(state, who, code, signal, run)
+  local how = "in a way that nobody knows"
+  if signal then how = "killed by " .. core.signal_name(signal)
+  elseif code then how = "with exit code " .. code end
+  return errors.new("ProcessDiedError", {
+    message = ("%s: %s died in run %d, %s"):format(state.name, who, run, how),
+    exit_code = not signal and code or nil, signal = signal,
+    current_run = run, pid = state.channel:pid(),
+  })
+end
+
+-- Errors travel as they are; what of them cannot goes as its text.
+local function plain(value)
+  local ok, text = pcall(tostring, value)
+  return ok and text or type(value)
+end
+
+--- Send an error as the last word.
+-- @param channel
+-- @param message `error`, and `has_result`, `result` of `__error__`
+function failure.send(channel, message)
+  local ok, sent = pcall(channel.send, channel, "error", message)
+  if ok and sent then return true end
+  local err = message.error
+  err.original_error = plain(err.original_error)
+  if err.failure then err.failure = nil end
+  ok, sent = pcall(channel.send, channel, "error", message)
+  return ok and sent
+end
+
+return failure

@@ -1,0 +1,56 @@
+--- The fields of an object as they are synced: read in one process, put into
+-- the same object in another.
+-- @module suitkaise.processing.fields
+
+local fields = {}
+
+-- What is set up anew by each side.
+local PRIVATE = { config = true }
+
+-- The object whose fields are on their way: what it holds may refer to it.
+local under_way
+
+--- Call send(fields of object, run) while references to it go as such.
+-- @return ok, what send returned or raised
+function fields.send(object, run, send)
+  local copy = {}
+  for name, value in next, object do
+    if not PRIVATE[name] then copy[name] = value end
+  end
+  under_way = object
+  local ok, result = pcall(send, { fields = copy, run = run })
+  under_way = nil
+  return ok, result
+end
+
+--- Call receive() and put what it returns into the object.
+-- @return what receive returned first, and the synced run
+function fields.receive(object, receive)
+  under_way = object
+  local ok, number, synced = pcall(receive)
+  under_way = nil
+  if not ok then error(number, 0) end
+  if not number then return nil end
+  for name in next, object do
+    if not PRIVATE[name] and synced.fields[name] == nil then
+      object[name] = nil
+    end
+  end
+  for name, value in next, synced.fields do rawset(object, name, value) end
+  return number, synced.run
+end
+
+--- What an object is when it travels inside a value.
+function fields.serialize(object)
+  if object == under_way then return { is_self = true } end
+  local copy = {}
+  for name, value in next, object do copy[name] = value end
+  return { class = getmetatable(object), fields = copy }
+end
+
+function fields.deserialize(state)
+  if state.is_self then return under_way end
+  return setmetatable(state.fields, state.class)
+end
+
+return fields

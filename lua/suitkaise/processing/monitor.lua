@@ -1,0 +1,111 @@
+--- The monitor: a process between an owner and its child that enforces limits
+-- and forks the next child from its own image, which is the owner's at the
+-- start.
+-- @module suitkaise.processing.monitor
+
+local child = require "suitkaise.processing.child"
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local failure = require "suitkaise.processing.failure"
+
+local monitor = {}
+
+local TERMINATED = 128 + 15 -- exit code
+local LEAST_SECONDS = 0.05 -- between two looks at the child
+
+-- The shortest time until a section can be late.
+local function least(state, ends)
+  local seconds
+  for _, limit in pairs(state.config.timeouts) do
+    seconds = math.min(seconds or limit, limit)
+  end
+  if ends then
+    local left = ends - core.now()
+    seconds = math.min(seconds or left, left)
+  end
+  return seconds and math.max(seconds, LEAST_SECONDS)
+end
+
+-- Watch a child to its end. -> nil when it had its last word, or the error
+local function watch(state, process, ends)
+  local channel = state.channel
+  local has_ended, number, limit, late
+  repeat
+    has_ended, number, limit = channel:watch(process, least(state, ends))
+    if has_ended == false then
+      late = failure.late(state, number, limit, channel:run())
+      process:kill()
+      core.wait_end(process)
+      has_ended = true
+    end
+  until has_ended
+  local pid = channel:pid()
+  channel:ended()
+  local goes_on = core.monitor_follow(nil)
+  local code, signal = process:poll()
+  process:close()
+  if not goes_on then core.exit(TERMINATED) end
+  if channel:has_finished() then return nil end
+  if late then return late end
+  local err = failure.died(state, "it", code, signal, channel:run())
+  err.pid = pid
+  return err
+end
+
+local function start(state, fn, ...)
+  local process, why = core.fork(fn, ...)
+  if process then
+    state.channel:started(process:pid())
+    core.monitor_follow(process)
+    return process
+  end
+  return nil, errors.new("ProcessError", {
+    message = state.name .. ": cannot start its process: " .. why,
+    current_run = state.channel:run(),
+  })
+end
+
+-- Say in the name of a child that cannot.
+local function speak(state, err)
+  state.channel:adopt()
+  failure.send(state.channel, { error = err })
+  state.channel:finish()
+end
+
+-- A life was lost by a death. -> is there another one?
+local function spend(state, err)
+  local spent = state.channel:spent() + 1
+  state.channel:set_spent(spent)
+  return spent < state.config.lives and not err.is_end
+end
+
+local function handle_error(object, state, err, ends)
+  if not object.__error__ then return speak(state, err) end
+  local process, why = start(state, child.live_error, object, state, err)
+  if not process then return speak(state, why) end
+  local died = watch(state, process, ends)
+  if not died then return end
+  speak(state, errors.new("ErrorHandlerError", {
+    message = state.name .. ": __error__ did not come to an end",
+    original_error = died, failure = err, current_run = err.current_run,
+  }))
+end
+
+--- Run a process to its end, in as many children as it has lives.
+-- @param object the Skprocess
+-- @param state of it
+function monitor.watch(object, state)
+  core.monitor_begin()
+  local limit = state.config.time_limit
+  local ends = limit and core.now() + limit
+  local is_restart, err = false, nil
+  repeat
+    local process, why = start(state, child.live, object, state, is_restart)
+    if not process then return speak(state, why) end
+    err = watch(state, process, ends)
+    is_restart = true
+  until not err or not spend(state, err)
+  if err then handle_error(object, state, err, ends) end
+end
+
+return monitor

@@ -1,0 +1,532 @@
+--- The owner's side of an Skprocess: starting, waiting, talking, ending.
+-- @module suitkaise.processing.owner
+
+local child = require "suitkaise.processing.child"
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local failure = require "suitkaise.processing.failure"
+local fields = require "suitkaise.processing.fields"
+local interrupts = require "suitkaise.processing.interrupts"
+local monitor = require "suitkaise.processing.monitor"
+local options = require "suitkaise.options"
+local registry = require "suitkaise.processing.registry"
+local timers = require "suitkaise.processing.timers"
+
+local owner = {}
+
+local MAX_QUEUED = 256 * 1024 * 1024
+local SLICE_SECONDS = 0.2     -- a child that closed its descriptors rings not
+local OVERDUE_SECONDS = 0.18  -- after a deadline: the monitor does not act
+local CLOSE_SECONDS = 5
+
+local CONFIG = {
+  runs = { type = "integer", min = 0 },
+  lives = { type = "integer", min = 1, default = 1 },
+  join_in = { type = "integer", min = 1 },
+  time_limit = "number",
+  timeouts = { type = "table", default = {} },
+  max_queued = { type = "integer", min = 0, default = MAX_QUEUED },
+}
+
+local TIMEOUTS = {
+  prerun = "number", run = "number", postrun = "number", onfinish = "number",
+  result = "number", error = "number",
+}
+
+-- ---- errors ----
+
+local function fail(state, class, message)
+  errors.raise(class, { message = state.name .. ": " .. message }, "caller")
+end
+
+local function check_own(state)
+  if not state.channel:is_own() then
+    fail(state, "ClosedError", "it belongs to another process")
+  end
+end
+
+-- What the channel raised: a value that cannot travel, or a misuse.
+local function reraise(state, err)
+  if type(err) == "string" and err:find("another process", 1, true) then
+    fail(state, "ClosedError", "it belongs to another process")
+  end
+  errors.reraise(err)
+end
+
+-- ---- channels: kept for the next one until the collector comes ----
+
+local spare = setmetatable({}, { __mode = "v" })
+local spare_generation
+
+local function open_channel(state, max_queued)
+  if spare_generation ~= core.generation() then
+    spare_generation, spare[1] = core.generation(), nil
+  end
+  local channel = spare[1]
+  if channel and max_queued == MAX_QUEUED then
+    spare[1] = nil
+    return channel
+  end
+  local why
+  channel, why = core.channel(max_queued)
+  if not channel then fail(state, "ProcessError", why) end
+  return channel
+end
+
+local function close_channel(state)
+  local channel = state.channel
+  state.channel = nil
+  if state.config.max_queued ~= MAX_QUEUED then return channel:close() end
+  channel:reset()
+  spare[1] = channel
+end
+
+-- ---- starting ----
+
+local function check_seconds(state, name, seconds)
+  if seconds and not (seconds > 0) then
+    errors.argument(state.name, name, seconds, "a number of seconds above 0",
+                    "caller")
+  end
+end
+
+-- Is it what was checked the last time? Then there is no more to check.
+local function is_known(config, seen)
+  if not seen or type(config) ~= "table" or type(config.timeouts) ~= "table"
+  then
+    return false
+  end
+  for name in next, CONFIG do
+    if name ~= "timeouts" and config[name] ~= seen[name] then return false end
+  end
+  for name in next, TIMEOUTS do
+    if config.timeouts[name] ~= seen.timeouts[name] then return false end
+  end
+  for name in next, config do
+    if CONFIG[name] == nil then return false end
+  end
+  for name in next, config.timeouts do
+    if TIMEOUTS[name] == nil then return false end
+  end
+  return true
+end
+
+local function copy_of(config)
+  local copy = { timeouts = {} }
+  for name, value in next, config do
+    if name ~= "timeouts" then copy[name] = value end
+  end
+  for name, value in next, config.timeouts or {} do
+    copy.timeouts[name] = value
+  end
+  return copy
+end
+
+local function check_config(object, state)
+  if is_known(object.config, state.seen_config) then return state.config end
+  local config = options.check(state.name .. ".config", object.config, CONFIG,
+                               "caller")
+  config.timeouts = options.check(state.name .. ".config.timeouts",
+                                  config.timeouts, TIMEOUTS, "caller")
+  check_seconds(state, "config.time_limit", config.time_limit)
+  for name, seconds in pairs(config.timeouts) do
+    check_seconds(state, "config.timeouts." .. name, seconds)
+  end
+  state.seen_config = copy_of(object.config)
+  return config
+end
+
+local function needs_monitor(config)
+  return config.lives > 1 or config.time_limit ~= nil
+    or next(config.timeouts) ~= nil
+end
+
+local LEAST_SECONDS = 0.05 -- between two looks
+local MOST_SECONDS = 0.5
+
+local function shortest_limit(config)
+  local seconds = config.time_limit
+  for _, limit in pairs(config.timeouts) do
+    seconds = math.min(seconds or limit, limit)
+  end
+  return math.max(math.min(seconds or MOST_SECONDS, MOST_SECONDS),
+                  LEAST_SECONDS)
+end
+
+local function prepare(object, state)
+  state.config = check_config(object, state)
+  state.channel = state.channel
+    or open_channel(state, state.config.max_queued)
+end
+
+-- Fork the process that runs fn(object, state, ...).
+local function fork(object, state, fn, ...)
+  local process, why = core.fork(fn, object, state, ...)
+  if not process then return nil, why end
+  state.process = process
+  if state.is_monitored then process:set_monitor()
+  else state.channel:started(process:pid()) end
+  return true
+end
+
+--- Begin: the object's fields are those of the child at its start.
+function owner.start(object, state)
+  if state.phase == "running" and owner.is_alive(state) then
+    fail(state, "Error", "it has been started and runs")
+  end
+  if type(object.__run__) ~= "function" then
+    errors.argument(state.name, "__run__", object.__run__, "a function",
+                    "caller")
+  end
+  prepare(object, state)
+  check_own(state)
+  state.is_monitored = needs_monitor(state.config)
+  state.look_every = state.is_monitored and shortest_limit(state.config)
+  state.channel:set_end(state.config.time_limit)
+  state.outcome, state.error, state.is_killed = nil, nil, nil
+  state.inbox, state.first, state.last = {}, 1, 0
+  state.times, state.timers, state.synced, state.run = nil, nil, 0, nil
+  local fn = state.is_monitored and monitor.watch or child.live
+  local ok, why = fork(object, state, fn)
+  if not ok then
+    close_channel(state)
+    fail(state, "ProcessError", "cannot start its process: " .. why)
+  end
+  state.phase = "running"
+  registry.running()[state] = true
+end
+
+-- ---- messages ----
+
+local function keep(state, ok, value)
+  state.last = state.last + 1
+  state.inbox[state.last] = { ok, value }
+end
+
+-- What the child says of itself.
+local function note(state, kind, ok, value)
+  if kind == "times" then
+    if ok then timers.add(state, value) end
+  elseif not ok then
+    state.outcome = { error = errors.new("ResultError", {
+      message = state.name .. ": what it said last cannot be read here",
+      original_error = value, current_run = state.channel:run(),
+    }) }
+  elseif kind == "result" then
+    state.outcome = { result = value }
+  elseif kind == "error" then
+    state.error = value.error
+    state.outcome = value.has_result and { result = value.result }
+      or { error = value.error }
+  end
+end
+
+-- Take everything in; told values wait in the inbox.
+local function drain(state)
+  local channel = state.channel
+  local kind, ok, value = channel:next()
+  while kind do
+    if kind == "tell" then keep(state, ok, value)
+    else note(state, kind, ok, value) end
+    kind, ok, value = channel:next()
+  end
+end
+
+local function take_kept(state)
+  local at = state.first
+  if at > state.last then return nil end
+  local message = state.inbox[at]
+  state.inbox[at] = nil
+  state.first = at + 1
+  if not message[1] then errors.reraise(message[2]) end
+  return true, message[2]
+end
+
+-- ---- syncs ----
+
+--- Bring the fields of the last sync into the object.
+-- @treturn boolean were there newer ones?
+function owner.sync(state)
+  local object, channel = state.object[1], state.channel
+  if not channel or not object then return false end
+  check_own(state)
+  local number = fields.receive(object, function()
+    return channel:synced(state.synced)
+  end)
+  state.synced = number or state.synced
+  return number ~= nil
+end
+
+-- ---- the end ----
+
+local function outcome_of_death(state, code, signal)
+  if state.is_killed then signal = 9 end
+  local who = state.is_monitored and not state.is_killed and "its monitor"
+    or "it"
+  return failure.died(state, who, code, signal, state.channel:run())
+end
+
+-- A child without a monitor died: __error__ is for a fresh one.
+local function handle_death(state, err)
+  local object = state.object[1]
+  if state.is_killed or state.is_handling or state.is_monitored
+     or not object or not object.__error__ then
+    return false
+  end
+  state.process:close()
+  state.is_handling = true
+  return fork(object, state, child.live_error, err)
+end
+
+local function forget(state)
+  registry.running()[state] = nil
+  state.process:close()
+  state.process, state.is_handling = nil, nil
+  state.phase = "ended"
+  state.run, state.last_pid = state.channel:run(), state.channel:pid()
+  close_channel(state)
+end
+
+-- The process has ended, with this: take its last words and forget it, or go
+-- on with the child that handles its death.
+local function settle(state, code, signal)
+  local ok, err = pcall(drain, state)
+  if not ok then
+    state.outcome = { error = errors.new("ProcessError", {
+      message = state.name .. ": what it sent cannot be read",
+      original_error = err, current_run = state.channel:run(),
+    }) }
+  end
+  if state.late then
+    state.outcome = { error = state.late }
+    state.late = nil
+  elseif not state.outcome then
+    err = outcome_of_death(state, code, signal)
+    state.outcome = { error = err }
+    if handle_death(state, err) then
+      state.outcome = nil
+      return
+    end
+  end
+  state.error = state.error or state.outcome.error
+  pcall(owner.sync, state)
+  forget(state)
+end
+
+-- Has it ended? Then it is settled.
+local function poll(state)
+  if state.phase ~= "running" then return true end
+  check_own(state)
+  local code, signal, has_ended = state.process:poll()
+  if has_ended then settle(state, code, signal) end
+  return state.phase ~= "running"
+end
+
+local GONE_SECONDS = 0.5 -- that a killed monitor's child may take to follow
+
+-- End its processes now.
+local function kill_all(state)
+  local pid = state.is_monitored and state.channel:pid() or 0
+  state.process:finish()
+  local deadline = core.now() + GONE_SECONDS
+  while pid > 0 and not core.gone(pid) and core.now() < deadline do
+    core.wait({}, {}, "eager", 5e-4)
+  end
+end
+
+-- Limits hold, and ends are noticed, also when the monitor is stopped.
+-- -> seconds until there may be something to do: a section that has not begun
+-- is late after the shortest limit at the earliest
+local function enforce(state)
+  if not state.look_every then return nil end
+  local section, seconds = state.channel:overdue(OVERDUE_SECONDS)
+  if not section then
+    if state.channel:has_finished() and state.process:stopped() then
+      kill_all(state)
+      return 0
+    end
+    return math.min(seconds or state.look_every, state.look_every)
+  end
+  if not state.process:stopped() then return LEAST_SECONDS end -- just slow
+  state.late = failure.late(state, section, seconds, state.channel:run())
+  kill_all(state)
+  return 0
+end
+
+-- ---- waiting ----
+
+local function slice(left, due, for_messages)
+  if due and due < left then left = due end
+  if for_messages and SLICE_SECONDS < left then left = SLICE_SECONDS end
+  return left < math.huge and left or nil
+end
+
+local function is_over(state)
+  return poll(state)
+end
+
+-- Sleep once, at most until the deadline; Ctrl-C raises when all have ended.
+local function sleep(state, deadline, for_messages)
+  local left = deadline and math.max(deadline - core.now(), 0) or math.huge
+  local due = enforce(state)
+  local pressed = state.channel:wait(
+    state.process, slice(left, due, for_messages), for_messages,
+    interrupts.are_on())
+  if pressed > 0 then interrupts.obey(pressed, is_over) end
+end
+
+--- Wait for its end.
+-- @treturn boolean false when the deadline came first
+function owner.await(state, deadline)
+  while not poll(state) do
+    if deadline and core.now() >= deadline then return false end
+    sleep(state, deadline, false)
+  end
+  return true
+end
+
+local function check_started(state, name)
+  if state.phase == "new" then
+    fail(state, "Error", name .. ": it has not been started")
+  end
+  if state.channel then check_own(state) end
+end
+
+owner.check_started = check_started
+owner.poll = poll
+
+--- Sleep once, at most until the deadline.
+function owner.doze(state, deadline, for_messages)
+  if not poll(state) then sleep(state, deadline, for_messages) end
+end
+
+function owner.wait(state, timeout)
+  check_started(state, "wait")
+  local is_over_now = owner.await(state, timeout and core.now() + timeout)
+  if not is_over_now then owner.sync(state) end
+  return is_over_now
+end
+
+function owner.result(state, timeout)
+  check_started(state, "result")
+  if not owner.await(state, timeout and core.now() + timeout) then
+    owner.sync(state)
+    errors.raise("ResultTimeoutError", {
+      message = ("%s: no result within %g s"):format(state.name, timeout),
+      timeout = timeout,
+    }, "caller")
+  end
+  local outcome = state.outcome
+  if outcome.error then errors.reraise(outcome.error) end
+  return outcome.result
+end
+
+-- ---- talking ----
+
+function owner.tell(state, value)
+  if state.phase == "ended" then return false end
+  if not state.channel then prepare(state.object[1], state) end
+  local channel = state.channel
+  local ok, sent, waiting = pcall(channel.send, channel, "tell", value,
+                                  state.config.max_queued)
+  if not ok then reraise(state, sent) end
+  if sent then return true end
+  errors.raise("QueueFullError", {
+    message = ("%s: %d bytes wait for it to listen"):format(state.name,
+                                                            waiting),
+    queued_bytes = waiting,
+  }, "caller")
+end
+
+-- The next message that is there: true and its value.
+local function next_told(state)
+  if state.first <= state.last then return take_kept(state) end
+  local channel = state.channel
+  if not channel then return nil end
+  local called, kind, ok, value = pcall(channel.next, channel)
+  while called and kind and kind ~= "tell" do
+    note(state, kind, ok, value)
+    kind, ok, value = channel:next()
+  end
+  if not called then reraise(state, kind) end
+  if not kind then return nil end
+  if not ok then errors.reraise(value) end
+  return true, value
+end
+
+function owner.listen(state, timeout)
+  check_started(state, "listen")
+  local found, value = next_told(state)
+  local deadline = timeout and core.now() + timeout
+  while not found do
+    if state.phase == "ended" then return nil, "closed" end
+    sleep(state, deadline, true)
+    found, value = next_told(state)
+    if not found and not poll(state) and deadline
+       and core.now() >= deadline then
+      return nil, "timeout"
+    end
+    if not found then found, value = next_told(state) end
+  end
+  return value
+end
+
+-- ---- ending ----
+
+function owner.stop(state)
+  if state.phase ~= "running" then return end
+  check_own(state)
+  state.channel:stop()
+end
+
+function owner.kill(state)
+  if poll(state) then return end
+  check_own(state)
+  state.is_killed = true
+  kill_all(state)
+  poll(state)
+end
+
+--- Stop it, and kill it when that takes too long.
+function owner.close(state)
+  if state.phase ~= "running" or not state.channel:is_own() then return end
+  owner.stop(state)
+  if not owner.await(state, core.now() + CLOSE_SECONDS) then
+    owner.kill(state)
+  end
+end
+
+-- ---- what is known of it ----
+
+local PID_SECONDS = 2 -- that a monitor may take to fork its child
+
+function owner.pid(state)
+  if state.phase ~= "running" then return state.last_pid end
+  local pid, deadline = state.channel:pid(), core.now() + PID_SECONDS
+  while pid == 0 and not poll(state) and core.now() < deadline do
+    core.wait({}, {}, "eager", 1e-4)
+    pid = state.channel and state.channel:pid() or state.last_pid
+  end
+  return pid ~= 0 and pid or nil
+end
+
+function owner.is_alive(state)
+  return not poll(state)
+end
+
+function owner.error_of(state)
+  poll(state)
+  return state.error
+end
+
+function owner.current_run(state)
+  if state.phase == "running" then return state.channel:run() end
+  return state.run or 0
+end
+
+function owner.timers(state)
+  if not poll(state) then drain(state) end
+  return timers.of(state)
+end
+
+return owner

@@ -1,0 +1,151 @@
+--- Names of a function's parameters, and arguments bound to them.
+-- @module suitkaise.skfunction.parameters
+
+local errors = require "suitkaise.errors"
+local options = require "suitkaise.options"
+
+local getinfo, getlocal, sethook = debug.getinfo, debug.getlocal, debug.sethook
+
+local parameters = {}
+
+local MAX = 250 -- of a function, in any Lua
+
+local function is_name(name)
+  return type(name) == "string" and name:sub(1, 1) ~= "("
+end
+
+-- ---- what the VM tells ----
+
+local function from_prototype(fn)
+  local names = {}
+  for i = 1, MAX do
+    local name = getlocal(fn, i)
+    if not is_name(name) then break end
+    names[i] = name
+  end
+  return names
+end
+
+-- Lua 5.1 tells names of a running function only: begin to call it, look, and
+-- leave before its first instruction.
+local function from_call(fn)
+  local names = {}
+  local co = coroutine.create(fn)
+  sethook(co, function()
+    if getinfo(2, "f").func ~= fn then return end
+    for i = 1, MAX do
+      local name = getlocal(2, i)
+      if not is_name(name) or name == "arg" then break end
+      names[i] = name
+    end
+    error(names, 0)
+  end, "c")
+  coroutine.resume(co)
+  return names
+end
+
+-- `getlocal` of a function, where there is that
+local can_ask = pcall(getlocal, function() end, 1)
+
+local function find(fn)
+  local info = getinfo(fn, "Su")
+  if info.what == "C" then return nil, "a C function has no names" end
+  local names = can_ask and from_prototype(fn) or from_call(fn)
+  local count = info.nparams
+  if count and #names < count or not count and #names == 0
+     and getinfo(fn, "L").activelines == nil then
+    return nil, "its names are not in its bytecode"
+  end
+  return { names = names, count = count or #names,
+           is_vararg = info.isvararg == true }
+end
+
+local found = setmetatable({}, { __mode = "k" })
+
+--- The parameters of a function.
+-- @tparam function fn
+-- @treturn ?table `names`, `count`, `is_vararg` (where the VM tells); nil and
+--   why not when they have no names
+function parameters.of(fn)
+  local known = found[fn]
+  if not known then
+    local result, why = find(fn)
+    known = result or { why = why }
+    found[fn] = known
+  end
+  if known.why then return nil, known.why end
+  return known
+end
+
+-- ---- binding ----
+
+--- Check names against a function's parameters.
+-- @tparam string owner for messages
+-- @tparam function fn
+-- @tparam table values by name
+-- @treturn table the parameters
+-- @raise ArgumentError at the caller's line
+function parameters.check(owner, fn, values)
+  local known, why = parameters.of(fn)
+  if not known then
+    errors.raise("ArgumentError", {
+      message = owner .. ": cannot bind arguments by name: " .. why,
+    }, "caller")
+  end
+  local set = {}
+  for _, name in ipairs(known.names) do set[name] = true end
+  for name in pairs(values) do
+    if not set[name] then
+      errors.raise("ArgumentError", {
+        message = owner .. ": the function has no parameter "
+          .. errors.show(name) .. options.hint(name, known.names),
+        argument = name,
+      }, "caller")
+    end
+  end
+  return known
+end
+
+-- A function whose text has the bound arguments in their places, so that it is
+-- as quick as one written by hand: function(p1, p3, ...) return fn(p1, b2, p3,
+-- ...) end
+local function source_of(known, bound)
+  local free, all = {}, {}
+  for i = 1, known.count do
+    if bound[known.names[i]] ~= nil then
+      all[i] = "b[" .. i .. "]"
+    else
+      free[#free + 1] = "p" .. i
+      all[i] = "p" .. i
+    end
+  end
+  free[#free + 1], all[#all + 1] = "...", "..."
+  return "local fn, b = ... return function(" .. table.concat(free, ", ")
+    .. ") return fn(" .. table.concat(all, ", ") .. ") end"
+end
+
+--- Fill in what is bound; the other arguments go to the other parameters, in
+-- order.
+-- @tparam table known see @{of}
+-- @tparam table bound by name
+-- @tparam function fn
+-- @treturn function
+function parameters.bind(known, bound, fn)
+  local values = {}
+  for i, name in ipairs(known.names) do values[i] = bound[name] end
+  local compile = rawget(_G, "loadstring") or load
+  return assert(compile(source_of(known, bound), "=bound"))(fn, values)
+end
+
+--- Arguments by name as an array for a call.
+-- @tparam table known see @{of}
+-- @tparam table values by name
+-- @treturn table array
+-- @treturn int how many
+function parameters.in_order(known, values)
+  local all = {}
+  for i, name in ipairs(known.names) do all[i] = values[name] end
+  return all, known.count
+end
+
+return parameters

@@ -1,0 +1,212 @@
+--- Skprocess: a process with a life cycle.
+--
+-- A class below Skprocess says what its process does in its hooks: `__prerun__`,
+-- `__run__`, `__postrun__` again and again, then `__onfinish__` and
+-- `__result__`; `__error__` when it is out of lives.
+-- @classmod suitkaise.skprocess
+-- @usage local Count = sk.Skprocess:extend "Count"
+-- function Count:init(n) self.n, self.config.runs = 0, n end
+-- function Count:__run__() self.n = self.n + 1 end
+-- function Count:__result__() return self.n end
+-- assert(Count(5):run() == 5)
+
+local class = require "suitkaise.class"
+local errors = require "suitkaise.errors"
+local fields = require "suitkaise.processing.fields"
+local owner = require "suitkaise.processing.owner"
+local View = require "suitkaise.processing.view"
+local views = require "suitkaise.views"
+
+local Skprocess = class "Skprocess"
+
+-- ---- the state behind an object ----
+
+-- Not fields: those are the user's.
+local states = setmetatable({}, { __mode = "k" })
+
+local function state_of(object, name)
+  local state = states[object]
+  if state then return state end
+  if type(object) ~= "table" or not errors.is(object, Skprocess) then
+    errors.argument("Skprocess:" .. (name or "?"), "self", object,
+                    "an Skprocess (call it with a colon)", "caller")
+  end
+  state = {
+    name = getmetatable(object).__name, api = owner, phase = "new",
+    first = 1, last = 0, synced = 0,
+    object = setmetatable({ object }, { __mode = "v" }),
+  }
+  states[object] = state
+  return state
+end
+
+local function check_timeout(state, name, timeout)
+  if timeout == nil then return end
+  if not views.is_seconds(timeout) then
+    errors.argument(state.name .. ":" .. name, "timeout", timeout,
+                    "a number of seconds of at least 0", "caller")
+  end
+end
+
+-- ---- computed fields ----
+
+local computed = {}
+
+function computed.config(object)
+  local config = { timeouts = {} }
+  rawset(object, "config", config)
+  return config
+end
+
+local function from_api(name)
+  return function(object)
+    local state = state_of(object)
+    return state.api[name](state)
+  end
+end
+
+computed.pid = from_api "pid"
+computed.is_alive = from_api "is_alive"
+computed.error = from_api "error_of"
+computed.current_run = from_api "current_run"
+computed.timers = from_api "timers"
+
+local function index(object, key)
+  local value = Skprocess[key]
+  if value ~= nil then return value end
+  local compute = computed[key]
+  -- a class itself has none of them
+  if compute and getmetatable(object).__call ~= class.construct then
+    return compute(object)
+  end
+  return nil
+end
+
+Skprocess.__index = index
+
+-- ---- life ----
+
+--- Start it. Its fields are copied with the process; what either side changes
+-- afterwards the other does not see, unless it is synced or told.
+-- @raise ProcessError when the system has no more processes or memory;
+--   ArgumentError about `config`; Error when it runs already
+function Skprocess:start()
+  local state = state_of(self, "start")
+  state.api.start(self, state)
+end
+
+--- Wait for its end.
+-- @tparam[opt] number timeout seconds
+-- @treturn boolean false when the time ran out
+-- @raise Interrupted
+function Skprocess:wait(timeout)
+  local state = state_of(self, "wait")
+  check_timeout(state, "wait", timeout)
+  return (state.api.wait(state, timeout))
+end
+
+--- Wait for its end and get its result.
+-- @tparam[opt] number timeout seconds
+-- @return what `__result__` returned
+-- @raise ProcessError (`current_run`, `original_error`, `traceback`, `pid`)
+--   or one of its classes; ResultTimeoutError; Interrupted
+function Skprocess:result(timeout)
+  local state = state_of(self, "result")
+  check_timeout(state, "result", timeout)
+  return (state.api.result(state, timeout))
+end
+
+--- Start it, wait for its end, get its result.
+-- @return what `__result__` returned
+-- @raise see @{start} and @{result}
+function Skprocess:run()
+  self:start()
+  return (self:result())
+end
+
+--- Let it come to its end: it finishes the section that it is in, then
+-- `__onfinish__` and `__result__`. From either side. Does not wait.
+function Skprocess:stop()
+  local state = state_of(self, "stop")
+  state.api.stop(state)
+end
+
+--- End it at once, without a result.
+function Skprocess:kill()
+  local state = state_of(self, "kill")
+  state.api.kill(state)
+end
+
+--- Bring the fields that it synced last (`config.join_in`) into this object.
+-- @treturn boolean were there newer ones than last time?
+function Skprocess:sync()
+  local state = state_of(self, "sync")
+  return (state.api.sync(state))
+end
+
+-- ---- talking ----
+
+--- Send any value to the other side. Never waits.
+-- @param value
+-- @treturn boolean false when the process has ended
+-- @raise QueueFullError when `config.max_queued` bytes wait already;
+--   SerializationError
+function Skprocess:tell(value)
+  local state = states[self] or state_of(self, "tell")
+  return (state.api.tell(state, value))
+end
+
+--- Get the next value that the other side told.
+-- @tparam[opt] number timeout seconds; 0 only looks
+-- @return the value; or nil and `"timeout"`, `"closed"` (the process has ended
+--   and everything was read) or, in the process, `"stopped"`
+function Skprocess:listen(timeout)
+  local state = states[self] or state_of(self, "listen")
+  check_timeout(state, "listen", timeout)
+  return state.api.listen(state, timeout)
+end
+
+-- ---- modifiers ----
+
+View.state_of = state_of
+
+--- Limit how long the verb behind it waits: `run`, `wait`, `result`, `listen`.
+-- The process goes on.
+-- @tparam number seconds
+-- @treturn Skprocess a view of the same object
+-- @raise by the verbs: ResultTimeoutError (`timeout`)
+-- @usage p:timeout(5):run()
+function Skprocess:timeout(seconds)
+  if not views.is_seconds(seconds) then
+    errors.argument("Skprocess:timeout", "seconds", seconds,
+                    "a number of seconds of at least 0", "caller")
+  end
+  return View.of(self, "timeout", seconds)
+end
+
+--- Have the verb behind it return a Future at once: `run`, `wait`, `result`,
+-- `listen`. To cancel the one of `run` or `result` kills the process.
+-- @treturn Skprocess a view of the same object
+-- @usage local future = p:background():run()
+function Skprocess:background()
+  return View.of(self, "background", true)
+end
+
+-- ---- as a value ----
+
+Skprocess.__serialize = fields.serialize
+Skprocess.__deserialize = fields.deserialize
+
+--- The end of a block that holds it: `local p <close> = Worker()`. Stops it,
+-- and kills it when that takes longer than five seconds.
+function Skprocess:__close()
+  local state = state_of(self, "close")
+  if state.api.close then state.api.close(state) end
+end
+
+function Skprocess:__tostring()
+  local state = state_of(self)
+  return ("%s: %s"):format(state.name, state.phase)
+end
+
+return Skprocess

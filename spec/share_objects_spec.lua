@@ -1,0 +1,941 @@
+-- Objects in a Share: fields read like a table's, methods run in the
+-- coordinator, atomic, one after another.
+local core = require "suitkaise.core"
+local fixture = require "spec.share_helper"
+local helper = require "spec.helper"
+local sk = require "suitkaise"
+
+local raises = fixture.raises
+
+-- ---- classes as people write them ----
+
+local Stats = sk.class "Stats"
+
+function Stats:init(n)
+  self.n, self.samples, self.deep = n or 0, {}, { inner = { value = 1 } }
+end
+
+Stats.unit = "ms"
+
+function Stats:add(x) self.n = self.n + (x or 1) end
+function Stats:add_and_get(x)
+  self.n = self.n + (x or 1)
+  return self.n
+end
+function Stats:twice(x)
+  self:add(x)
+  return self:add_and_get(x)
+end
+function Stats:record(x) self.samples[#self.samples + 1] = x end
+function Stats:count() return #self.samples end
+function Stats:give(...) return ... end
+function Stats:fail(x)
+  self.n = 1000
+  self.samples[1] = "changed"
+  self.deep.inner.value = "changed"
+  error(x, 0)
+end
+function Stats:set_deep(x)
+  self.deep.inner.value = x
+  return self.deep.inner.value
+end
+function Stats:drop() self.n = nil end
+function Stats:set(key, value) self[key] = value end
+function Stats.__tostring(self) return "Stats of " .. self.n end
+
+-- middleclass's shape: objects have a metatable beside the class.
+local function middleclass_like()
+  local dict = {}
+  dict.__index = dict
+  local class = { name = "Point", __instanceDict = dict }
+  setmetatable(class, {
+    __index = dict,
+    __newindex = function(_, key, value) dict[key] = value end,
+    __call = function(_, x)
+      return setmetatable({ x = x, class = nil }, dict)
+    end,
+  })
+  function class:move(by)
+    self.x = self.x + by
+    return self.x
+  end
+  return class
+end
+
+-- classic's shape: the class is the metatable and its parent's methods are
+-- found through the class's metatable.
+local function classic_like()
+  local Object = {}
+  Object.__index = Object
+  function Object:move(by)
+    self.x = self.x + by
+    return self.x
+  end
+  local Point = { super = Object }
+  Point.__index = Point
+  setmetatable(Point, Object)
+  return function(x) return setmetatable({ x = x }, Point) end
+end
+
+-- By hand: `__index` is another table than the metatable.
+local function hand_written()
+  local methods = {}
+  function methods:move(by)
+    self.x = self.x + by
+    return self.x
+  end
+  return function(x) return setmetatable({ x = x }, { __index = methods }) end
+end
+
+local function sk_classes()
+  local Base = sk.class "Base"
+  function Base:move(by)
+    self.x = self.x + by
+    return self.x
+  end
+  local Derived = sk.class("Derived", Base)
+  function Derived:init(x) self.x = x end
+  return Derived
+end
+
+describe("a class of any make", function()
+  after_each(fixture.clean_up)
+
+  for name, make in pairs {
+    ["sk.class"] = sk_classes, middleclass = middleclass_like,
+    classic = classic_like, ["by hand"] = hand_written,
+  } do
+    it("works in a Share: " .. name, function()
+      local share = fixture.share()
+      share.p = make()(1)
+      assert.equal(1, share.p.x)
+      assert.equal(3, share.p:move(2))
+      assert.equal(3, share.p.x)
+      share.p.x = 10
+      assert.equal(11, share.p:move(1))
+      assert.is_nil(share.p.y)
+    end)
+  end
+
+  it("is the same object in the process that made it", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    assert.equal(Stats, getmetatable(sk.snapshot(share.s)))
+    local Anonymous = { __index = {} }
+    share.a = setmetatable({}, Anonymous)
+    assert.equal(Anonymous, getmetatable(sk.snapshot(share.a)))
+  end)
+
+  it("may be made after the Share and by another process", function()
+    local share = fixture.share()
+    helper.in_child(function()
+      local Local = { __index = {} }
+      function Local.__index:double()
+        self.x = self.x * 2
+        return self.x
+      end
+      share.o = setmetatable({ x = 4 }, Local)
+      assert(share.o:double() == 8)
+    end)
+    assert.equal(16, share.o:double())
+    assert.equal(16, share.o.x)
+  end)
+
+  it("with the same name may be made by several processes", function()
+    local share = fixture.share()
+    share.objects = {}
+    fixture.in_children(4, function(i)
+      local Local = { __index = { give = function() return i end } }
+      share.objects[i] = setmetatable({}, Local)
+    end)
+    for i = 1, 4 do assert.equal(i, share.objects[i]:give()) end
+  end)
+
+  it("may be a field of a module: it goes by name", function()
+    package.loaded["spec_share_module"] = { Thing = { __index = {
+      name = function() return "thing" end,
+    } } }
+    local share = fixture.share()
+    share.thing = setmetatable({}, package.loaded.spec_share_module.Thing)
+    assert.equal("thing", share.thing:name())
+    package.loaded["spec_share_module"] = nil
+  end)
+end)
+
+describe("a field of an object in a Share", function()
+  after_each(fixture.clean_up)
+
+  it("reads and is written like a table's", function()
+    local share = fixture.share()
+    share.s = Stats(5)
+    assert.equal(5, share.s.n)
+    share.s.n = 6
+    share.s.label = "x"
+    assert.equal(6, share.s.n)
+    assert.equal("x", share.s.label)
+    share.s.label = nil
+    assert.is_nil(share.s.label)
+    assert.equal(7, share.s:add_and_get())
+  end)
+
+  it("may be a constant of the class", function()
+    local share = fixture.share()
+    share.s = Stats()
+    assert.equal("ms", share.s.unit)
+    share.s.unit = "s"
+    assert.equal("s", share.s.unit)
+    share.s.unit = nil
+    assert.equal("ms", share.s.unit)
+  end)
+
+  it("may be computed by a function __index", function()
+    local share = fixture.share()
+    local Circle = { __index = function(self, key)
+      if key == "area" then return self.r * self.r * 3 end
+      if key == "parts" then return { self.r } end
+    end }
+    share.c = setmetatable({ r = 2 }, Circle)
+    assert.equal(12, share.c.area)
+    share.c.r = 3
+    assert.equal(27, share.c.area)
+    assert.equal(3, share.c.parts[1])
+    assert.is_nil(share.c.other)
+  end)
+
+  it("that is a table is written through its proxy", function()
+    local share = fixture.share()
+    share.s = Stats()
+    share.s.deep.inner.value = 2
+    assert.equal(2, share.s.deep.inner.value)
+    share.s.deep.new = { 1, { 2 } }
+    assert.equal(2, share.s.deep.new[2][1])
+    share.s.deep.inner = nil
+    assert.is_nil(share.s.deep.inner)
+  end)
+
+  it("that is an array has a length, pairs and a copy", function()
+    local share = fixture.share()
+    share.s = Stats()
+    for i = 1, 3 do share.s:record(i * 10) end
+    assert.equal(3, #share.s.samples)
+    assert.equal(3, sk.len(share.s.samples))
+    local seen = {}
+    for k, v in sk.pairs(share.s.samples) do seen[k] = v end
+    assert.same({ 10, 20, 30 }, seen)
+    seen = {}
+    for k, v in sk.ipairs(share.s.samples) do seen[k] = v end
+    assert.same({ 10, 20, 30 }, seen)
+    assert.same({ 10, 20, 30 }, sk.snapshot(share.s.samples))
+  end)
+
+  it("may be an object of its own", function()
+    local share = fixture.share()
+    local outer = Stats(1)
+    outer.child = Stats(10)
+    share.s = outer
+    assert.equal(10, share.s.child.n)
+    assert.equal(11, share.s.child:add_and_get())
+    assert.equal(11, share.s.child.n)
+    share.s.child.n = 20
+    assert.equal(21, share.s.child:add_and_get())
+    assert.equal(1, share.s.n)
+    assert.equal(Stats, getmetatable(sk.snapshot(share.s.child)))
+  end)
+
+  it("may hold everything that a Share may", function()
+    local share, counter = fixture.share(), sk.Counter(3)
+    share.s = Stats()
+    for key, value in pairs {
+      number = 1.5, text = "t", yes = true, no = false, empty = "",
+      counter = counter, nested = { { 1 } }, long = ("x"):rep(100000),
+    } do
+      share.s[key] = value
+      if type(value) == "table" then
+        assert.same(value, sk.snapshot(share.s[key]))
+      elseif key == "counter" then
+        share.s.counter:increment()
+        assert.equal(4, counter.value)
+      else
+        assert.equal(value, share.s[key])
+      end
+    end
+  end)
+
+  it("may be a function", function()
+    local share = fixture.share()
+    share.s = Stats()
+    share.s.fn = function(x) return x * 2 end
+    assert.equal(8, share.s.fn(4))
+    local with = Stats()
+    with.callback = function() return with.n end
+    with.n = 5
+    share.t = with
+    assert.equal(5, share.t.callback())
+    assert.equal(6, share.t:add_and_get())
+  end)
+
+  it("takes a copy of what is shared", function()
+    local share = fixture.share()
+    share.t, share.s, share.u = { 1 }, Stats(), Stats(7)
+    share.s.t = share.t
+    share.s.list = { share.t, { share.u } }
+    share.t[1] = 2
+    share.u.n = 8
+    assert.equal(1, share.s.t[1])
+    assert.equal(1, share.s.list[1][1])
+    assert.equal(7, share.s.list[2][1].n)
+    share.v = share.s
+    share.s.n = 100
+    assert.equal(0, share.v.n)
+    share.plain = { object = share.s, list = { share.u } }
+    share.s.n = 101
+    assert.equal(100, share.plain.object.n)
+    assert.equal(9, share.plain.list[1]:add_and_get())
+  end)
+
+  it("cannot be a coroutine, and that is said", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    local co = coroutine.create(function() end)
+    local err = raises("SerializationError", function() share.s.co = co end)
+    assert.matches("^share%.s%.co: ", err.message)
+    err = raises("SerializationError", function()
+      share.s.deep.co = { co }
+    end)
+    assert.matches("share%.s%.deep.*coroutine", err.message)
+    err = raises("SerializationError", function()
+      local s = Stats()
+      s.co = co
+      share.s = s
+    end)
+    assert.matches("^share%.s.*co.*coroutine", err.message)
+    assert.equal(1, share.s.n)
+    assert.same({}, share:errors())
+  end)
+
+  it("with an unusual key is refused or kept", function()
+    local share = fixture.share()
+    share.s = Stats()
+    share.s[1], share.s[true], share.s["a b"] = "one", "yes", "space"
+    assert.equal("one", share.s[1])
+    assert.equal("yes", share.s[true])
+    assert.equal("space", share.s["a b"])
+    raises("ArgumentError", function() share.s[{}] = 1 end)
+    raises("ArgumentError", function() share.s[nil] = 1 end)
+    raises("ArgumentError", function() return share.s[{}] end)
+  end)
+end)
+
+describe("an object that hangs together", function()
+  after_each(fixture.clean_up)
+
+  local function tree()
+    local node = Stats(1)
+    node.child = Stats(2)
+    node.child.parent = node
+    return node
+  end
+
+  it("keeps its cycles", function()
+    local share = fixture.share()
+    share.node = tree()
+    assert.equal(2, share.node.child.n)
+    assert.equal(1, share.node.child.parent.n)
+    assert.equal(2, share.node:add_and_get())
+    assert.equal(2, share.node.child.parent.n)
+    share.node.n = 50
+    assert.equal(50, share.node.child.parent.n)
+    share.node.child.n = 60
+    assert.equal(61, share.node.child:add_and_get())
+    local copy = sk.snapshot(share.node)
+    assert.is_true(rawequal(copy, copy.child.parent))
+  end)
+
+  it("keeps tables that two fields have", function()
+    local share = fixture.share()
+    local s = Stats()
+    s.samples = { 1 }
+    s.same = s.samples
+    share.s = s
+    share.s:record(2)
+    assert.equal(2, #share.s.same)
+    share.s.same[3] = 3
+    assert.equal(3, share.s:count())
+  end)
+
+  it("may come to do so by a method", function()
+    local share = fixture.share()
+    local Tangle = sk.class "Tangle"
+    function Tangle:init() self.a, self.n = { 1 }, 0 end
+    function Tangle:tie()
+      self.b, self.me = self.a, self
+      self.n = self.n + 1
+      return self.n
+    end
+    function Tangle:push(x) self.a[#self.a + 1] = x end
+    share.t = Tangle()
+    local held = share.t
+    assert.equal(1, share.t:tie())
+    share.t:push(2)
+    assert.equal(2, share.t.b[2])
+    assert.equal(2, held.me.b[2])
+    held.n = 5
+    assert.equal(6, held:tie())
+    assert.equal(6, share.t.me.n)
+  end)
+
+  it("may be one with hooks of its own", function()
+    local share = fixture.share()
+    local Hooked = sk.class "Hooked"
+    function Hooked:init(n) self.n, self.cache = n, "not carried" end
+    function Hooked.__serialize(self) return { n = self.n } end
+    function Hooked.__deserialize(state) return Hooked(state.n) end
+    function Hooked:add(x)
+      self.n = self.n + x
+      return self.n
+    end
+    share.h = Hooked(1)
+    assert.equal(1, share.h.n)
+    assert.equal(3, share.h:add(2))
+    share.h.n = 10
+    assert.equal(10, share.h.n)
+    assert.equal("not carried", share.h.cache)
+  end)
+end)
+
+describe("a method of an object in a Share", function()
+  after_each(fixture.clean_up)
+
+  it("runs in the coordinator", function()
+    local share = fixture.share()
+    local Where = sk.class "Where"
+    function Where.pid() return core.getpid() end
+    share.w = Where()
+    assert.equal(share.coordinator_pid, share.w:pid())
+  end)
+
+  it("changes what every process sees", function()
+    local share = fixture.share()
+    share.s = Stats()
+    fixture.in_children(4, function()
+      for _ = 1, 50 do share.s:add() end
+      assert(share.s.n >= 50)
+    end)
+    assert.equal(200, share.s.n)
+  end)
+
+  it("gives back all of its results", function()
+    local share = fixture.share()
+    share.s = Stats()
+    local function results(...) return { n = select("#", ...), ... } end
+    assert.same({ n = 0 }, results(share.s:give()))
+    assert.same({ n = 1 }, results(share.s:give(nil)))
+    assert.same({ n = 5, 1, nil, "x", nil, nil },
+                results(share.s:give(1, nil, "x", nil, nil)))
+    local many = {}
+    for i = 1, 200 do many[i] = i end
+    many.n = 200
+    local unpack = table.unpack or unpack
+    assert.same(many, results(share.s:give(unpack(many, 1, 200))))
+    local fn = share.s:give(function(x) return x + 1 end)
+    assert.equal(2, fn(1))
+    local object = share.s:give(Stats(4))
+    assert.equal(Stats, getmetatable(object))
+    assert.equal(4, object.n)
+    local text = ("x"):rep(5e6)
+    assert.is_true(share.s:give(text) == text)
+  end)
+
+  it("may give back itself: a copy", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    local Me = sk.class "Me"
+    function Me:init() self.n = 1 end
+    function Me:me() return self end
+    share.m = Me()
+    local copy = share.m:me()
+    copy.n = 2
+    assert.equal(1, share.m.n)
+    assert.equal(Me, getmetatable(copy))
+  end)
+
+  it("gets copies of what is shared", function()
+    local share = fixture.share()
+    share.s, share.t = Stats(), { 1, { 2 } }
+    assert.same({ 1, { 2 } }, share.s:give(share.t))
+    assert.same({ { 1, { 2 } } }, share.s:give { share.t })
+    share.s:set("kept", share.t)
+    share.t[1] = 5
+    assert.equal(1, share.s.kept[1])
+  end)
+
+  it("may call other methods", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    assert.equal(7, share.s:twice(3))
+  end)
+
+  it("may be inherited", function()
+    local share = fixture.share()
+    local Child = sk.class("Child", Stats)
+    function Child:thrice(x)
+      Stats.twice(self, x)
+      return self:add_and_get(x)
+    end
+    share.c = Child(0)
+    assert.equal(3, share.c:thrice(1))
+    assert.equal("ms", share.c.unit)
+    assert.equal(4, share.c:add_and_get())
+  end)
+
+  it("may set fields to nil and add new ones", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    share.s:drop()
+    assert.is_nil(share.s.n)
+    share.s:set("n", 2)
+    share.s:set("other", { 1 })
+    assert.equal(2, share.s.n)
+    assert.equal(1, share.s.other[1])
+    share.s:set("other", nil)
+    assert.is_nil(share.s.other)
+  end)
+
+  it("may be called while the object is written to", function()
+    local share = fixture.share()
+    share.s = Stats(0)
+    for i = 1, 200 do
+      share.s.n = i
+      share.s:add(1)
+      assert.equal(i + 1, share.s.n)
+    end
+  end)
+
+  it("may be called on an object that is held", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    local s = share.s
+    share.s = Stats(100)
+    assert.equal(101, s:add_and_get())
+    assert.equal(101, s.n)
+  end)
+
+  it("of an object in a table is called there", function()
+    local share = fixture.share()
+    share.players = { a = Stats(1), list = { Stats(2) } }
+    assert.equal(2, share.players.a:add_and_get())
+    assert.equal(3, share.players.list[1]:add_and_get())
+    share.players.list[2] = Stats(9)
+    assert.equal(10, share.players.list[2]:add_and_get())
+  end)
+
+  it("may be __call", function()
+    local share = fixture.share()
+    local Callable = sk.class "Callable"
+    function Callable:init() self.n = 0 end
+    function Callable.__call(self, x)
+      self.n = self.n + x
+      return self.n
+    end
+    share.c = Callable()
+    assert.equal(3, share.c(3))
+    assert.equal(3, share.c.n)
+  end)
+
+  it("is also a method of plain objects of its class", function()
+    local share = fixture.share()
+    share.s = Stats(1)
+    local add = share.s.add_and_get
+    local plain = Stats(10)
+    assert.equal(11, add(plain))
+    assert.equal(2, add(share.s))
+  end)
+
+  it("runs to its end however long it takes", function()
+    local share = fixture.share { read_timeout = 20 }
+    local Slow = sk.class "Slow"
+    function Slow:init() self.n = 0 end
+    function Slow:work(seconds)
+      local ends = core.now() + seconds
+      while core.now() < ends do self.n = self.n + 1 end
+      return true
+    end
+    share.s, share.other = Slow(), 1
+    local child = helper.fork(function() assert(share.s:work(1.5)) end)
+    helper.wait_until(function() return share.other == 1 end)
+    assert.is_true(share.s:work(0))
+    assert.equal(0, (child:finish()))
+    assert.is_true(share.s.n > 0)
+  end)
+
+  it("that is not there is an error of the caller's", function()
+    local share = fixture.share()
+    share.s = Stats()
+    assert.is_nil(share.s.no_such_method)
+    assert.has_error(function() share.s:no_such_method() end)
+    local err = raises("ShareCallError", function()
+      sk.call(share.s, "no_such_method")
+    end)
+    assert.matches("no_such_method", err.message)
+  end)
+end)
+
+describe("a method that raises", function()
+  after_each(fixture.clean_up)
+
+  local function unchanged(share)
+    assert.equal(7, share.s.n)
+    assert.same({}, sk.snapshot(share.s.samples))
+    assert.equal(1, share.s.deep.inner.value)
+    assert.equal(7, share.s:give(share.s.n))
+  end
+
+  local function new()
+    local share = fixture.share()
+    share.s = Stats(7)
+    return share
+  end
+
+  it("changes nothing, nested tables included", function()
+    local share = new()
+    local err = raises("ShareCallError", function()
+      sk.call(share.s, "fail", "on purpose")
+    end)
+    assert.equal("on purpose", err.original_error)
+    assert.matches("fail: on purpose", err.message)
+    assert.is_string(err.traceback)
+    assert.equal(share.coordinator_pid, err.pid)
+    unchanged(share)
+    assert.equal(8, share.s:add_and_get())
+  end)
+
+  it("may raise any value", function()
+    local share = new()
+    local function original(x)
+      local ok, err = pcall(sk.call, share.s, "fail", x)
+      assert.is_false(ok)
+      return err.original_error
+    end
+    assert.equal(42, original(42))
+    assert.is_false(original(false))
+    assert.same({ code = 1, nested = { 2 } },
+                original { code = 1, nested = { 2 } })
+    assert.equal("custom", original(sk.errors.new("TaskError", "custom"))
+                 .message)
+    assert.equal(Stats, getmetatable(original(Stats(1))))
+    assert.equal(3, original(function() return 3 end)())
+    local nothing = original(nil)
+    assert.is_true(nothing == nil or nothing == "nil"
+                   or tostring(nothing):match "nil" ~= nil)
+    unchanged(share)
+  end)
+
+  it("may raise what cannot travel: its text does", function()
+    local share = fixture.share()
+    local Bad = sk.class "Bad"
+    function Bad.raise() error(coroutine.create(function() end)) end
+    function Bad.raise_nested()
+      error { co = coroutine.create(function() end) }
+    end
+    function Bad.raise_secret()
+      error(setmetatable({ co = coroutine.create(function() end) }, {
+        __tostring = function() error "no" end,
+      }))
+    end
+    share.b = Bad()
+    for method, expected in pairs { raise = "^thread: ",
+                                    raise_nested = "^table: ",
+                                    raise_secret = "table" } do
+      local err = raises("ShareCallError", function()
+        sk.call(share.b, method)
+      end)
+      assert.matches(expected, err.original_error)
+    end
+  end)
+
+  it("is reported when nobody waits", function()
+    local share = fixture.share()
+    local Quiet = sk.class "Quiet"
+    Quiet._shared_meta = { methods = { fail = { returns = false } } }
+    function Quiet:fail(x) error(x, 0) end
+    share.q = Quiet()
+    assert.is_false(share.has_error)
+    assert.is_nil(share.q:fail("first"))
+    share.q:fail("second")
+    assert.is_true(share.has_error)
+    local list = share:errors()
+    assert.equal(2, #list)
+    assert.is_true(sk.is(list[1], "ShareCallError"))
+    assert.equal("first", list[1].original_error)
+    assert.equal("second", list[2].original_error)
+    local err = select(2, pcall(share.flush, share))
+    assert.equal("first", err.original_error)
+    share:flush()
+  end)
+
+  for name, body in pairs {
+    ["infinite recursion"] = function()
+      local function down() return 1 + down() end
+      return down()
+    end,
+    ["a yield"] = function() coroutine.yield(1) end,
+    ["a field that cannot be shared"] = function(self)
+      self.n = 1000
+      self.co = coroutine.create(function() end)
+    end,
+    ["a missing global"] = function() return no_such_thing.x end,
+    ["too much memory"] = function()
+      return ("x"):rep(2 ^ 40)
+    end,
+  } do
+    it("by " .. name .. " changes nothing", function()
+      local share = fixture.share()
+      local Class = sk.class "Class"
+      Class.run = body
+      local object = Class()
+      object.n = 7
+      share.s = object
+      raises("ShareCallError", function() sk.call(share.s, "run") end)
+      assert.equal(7, share.s.n)
+      assert.is_nil(share.s.co)
+      share.s.n = 8
+      assert.equal(8, share.s.n)
+    end)
+  end
+
+  it("may use coroutines of its own", function()
+    local share = fixture.share()
+    local Co = sk.class "Co"
+    function Co:init() self.n = 0 end
+    function Co:run(n)
+      for i in coroutine.wrap(function()
+        for i = 1, n do coroutine.yield(i) end
+      end) do
+        self.n = self.n + i
+      end
+      return self.n
+    end
+    share.c = Co()
+    assert.equal(10, share.c:run(4))
+  end)
+end)
+
+describe("a method that ends its process", function()
+  after_each(fixture.clean_up)
+
+  for name, how in pairs {
+    ["os.exit(0)"] = function() os.exit(0) end,
+    ["os.exit(3)"] = function() os.exit(3) end,
+    ["os.exit()"] = function() os.exit() end,
+    ["its own SIGSEGV"] = function()
+      local pid = require("suitkaise.core").getpid()
+      os.execute(("kill -SEGV %d; sleep 5"):format(pid))
+    end,
+  } do
+    it("is tried once more, dropped and reported: " .. name, function()
+      local share = fixture.share()
+      local Deadly = sk.class "Deadly"
+      Deadly.die = how
+      local object = Deadly()
+      object.tries = sk.Counter(0)
+      function Deadly:run()
+        self.tries:increment()
+        self:die()
+      end
+      share.d, share.n = object, 1
+      local err = raises("ShareCallError", function()
+        sk.call(share.d, "run")
+      end)
+      assert.matches("ended the coordinator too often", err.message)
+      assert.equal(2, object.tries.value)
+      assert.equal(1, share.n)
+      share.n = 2
+      assert.equal(2, share.n)
+      assert.is_true(share.is_running)
+    end)
+  end
+end)
+
+describe("a method that uses shares", function()
+  after_each(fixture.clean_up)
+
+  it("reads its own share as it was when the call began", function()
+    local share = fixture.share()
+    local Reader = sk.class "Reader"
+    function Reader:init() self.n = 1 end
+    function Reader:look()
+      self.n = self.n + 1
+      return share.x, share.t[2].y, #share.t, share.none,
+             sk.snapshot(share.t), share.object.n
+    end
+    share.x, share.t, share.object = 5, { 1, { y = 6 } }, Stats(8)
+    share.r = Reader()
+    for i = 1, 20 do
+      share.x = i
+      local x, y, n, none, t, m = share.r:look()
+      assert.equal(i, x)
+      assert.equal(6, y)
+      assert.equal(2, n)
+      assert.is_nil(none)
+      assert.same({ 1, { y = 6 } }, t)
+      assert.equal(8, m)
+    end
+  end)
+
+  it("cannot change its own share, and is told so at once", function()
+    local share = fixture.share()
+    local Writer = sk.class "Writer"
+    function Writer.set() share.x = 2 end
+    function Writer.set_table() share.x = { 2 } end
+    function Writer.delete() share.x = nil end
+    function Writer.add() sk.increment(share, "x") end
+    function Writer.update() sk.update(share, "x", function() return 2 end) end
+    function Writer.call() share.s:add() end
+    function Writer.clear() share:clear() end
+    function Writer.flush() share:flush() end
+    function Writer.wait() sk.wait_for(share, "x", 3) end
+    function Writer.stop() share:stop() end
+    share.x, share.w, share.s = 1, Writer(), Stats()
+    for _, method in ipairs { "set", "set_table", "delete", "add", "update",
+                              "call", "clear", "flush", "wait", "stop" } do
+      local took = fixture.elapsed(function()
+        local err = raises("ShareCallError", function()
+          sk.call(share.w, method)
+        end)
+        assert.is_true(sk.is(err.original_error, "ShareError"), method)
+        assert.matches("can read its own share, but", err.message)
+      end)
+      assert.is_true(took < 5)
+      assert.equal(1, share.x)
+      assert.equal(0, share.s.n)
+    end
+  end)
+
+  it("may read and write another share", function()
+    local one, two = fixture.share(), fixture.share()
+    local Bridge = sk.class "Bridge"
+    function Bridge.pass(_, x)
+      two.x = x
+      return two.x, sk.increment(two, "n")
+    end
+    one.b, two.n = Bridge(), 10
+    local x, n = one.b:pass(5)
+    assert.equal(5, x)
+    assert.equal(11, n)
+    assert.equal(5, two.x)
+  end)
+
+  it("may make an object of a class that the share does not know", function()
+    local share = fixture.share()
+    local Maker = sk.class "Maker"
+    function Maker:make(x)
+      local Hidden = { __index = { get = function(o) return o.x end } }
+      self.made = { setmetatable({ x = x }, Hidden) }
+    end
+    share.m = Maker()
+    sk.call(share.m, "make", 4)
+    assert.equal(4, share.m.made[1].x)
+    sk.update(share, "made", function()
+      return setmetatable({ x = 6 }, { __index = {
+        get = function(o) return o.x end,
+      } })
+    end)
+    assert.equal(6, share.made:get())
+    helper.in_child(function() assert(share.made:get() == 6) end)
+  end)
+
+  it("loses a class with what it failed to store", function()
+    local share = fixture.share()
+    local New = { __index = { get = function(o) return o.x end } }
+    pcall(sk.update, share, "x", function(_, make)
+      return make()
+    end, function() error "no" end)
+    share.x = setmetatable({ x = 1 }, New)
+    assert.equal(1, share.x:get())
+  end)
+end)
+
+describe("an object's proxy", function()
+  after_each(fixture.clean_up)
+
+  it("is the same as long as the object is one of its class", function()
+    local share = fixture.share()
+    share.s = Stats()
+    assert.is_true(share.s == share.s)
+    local s = share.s
+    share.s = 5
+    assert.equal(5, share.s)
+    share.s = Stats(9)
+    assert.equal(9, s.n)
+  end)
+
+  it("has a length when the object has one", function()
+    local share = fixture.share()
+    share.s = setmetatable({ 1, 2, 3 }, { __index = {} })
+    assert.equal(3, #share.s)
+    share.s[4] = 4
+    assert.equal(4, #share.s)
+  end)
+
+  it("gives pairs of the fields", function()
+    local share = fixture.share()
+    share.s = setmetatable({ a = 1, t = { 2 } }, { __index = {} })
+    local seen = {}
+    for k, v in sk.pairs(share.s) do seen[k] = v end
+    assert.equal(1, seen.a)
+    assert.equal(2, seen.t[1])
+    seen.t[1] = 3
+    assert.equal(3, share.s.t[1])
+  end)
+
+  it("is a name as text", function()
+    local share = fixture.share()
+    share.list = { Stats() }
+    assert.equal("share.list[1]", tostring(share.list[1]))
+    assert.equal("share.list[1].deep.inner",
+                 tostring(share.list[1].deep.inner))
+  end)
+
+  it("of an object that is gone says so", function()
+    local share = fixture.share()
+    share.s = Stats()
+    local s, deep = share.s, share.s.deep
+    share.s = nil
+    assert.is_nil(s.n)
+    raises("ShareError", function() return deep.inner end)
+    local err = raises("ShareCallError", function() s:add_and_get() end)
+    assert.matches("no object any more", err.message)
+    err = raises("ShareCallError", function() sk.call(s, "add") end)
+    assert.matches("no object any more", err.message)
+  end)
+end)
+
+describe("declarations of a class", function()
+  after_each(fixture.clean_up)
+
+  it("say which fields a method writes and that it returns nothing", function()
+    local share = fixture.share()
+    local Declared = sk.class "Declared"
+    Declared._shared_meta = { methods = {
+      record = { writes = { "n" }, returns = false },
+    } }
+    function Declared:init() self.n, self.other = 0, 0 end
+    function Declared:record()
+      self.n = self.n + 1
+      return self.n
+    end
+    share.d = Declared()
+    assert.is_nil(share.d:record())
+    assert.equal(1, share.d.n)
+    assert.equal(2, sk.call(share.d, "record"))
+  end)
+
+  it("may be left out: a queued method is seen by the next read", function()
+    local share = fixture.share()
+    share.s = Stats()
+    for i = 1, 300 do
+      share.s:record(i)
+      assert.equal(i, #share.s.samples)
+    end
+  end)
+end)
