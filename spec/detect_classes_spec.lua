@@ -412,8 +412,8 @@ describe("detect.method follows", function()
   it("closures that return themselves and one another", function()
     local function fn(self, x)
       local a, b
-      function a(n)
-        self.n = n
+      function a()
+        self.n = 1
         return b, a
       end
       function b()
