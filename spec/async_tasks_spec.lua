@@ -673,6 +673,32 @@ describe("async tasks", function()
       end)
     end)
 
+    it("do not keep one waiting that libuv wakes", function()
+      run(function()
+        local order = {}
+        local timer = require "luv".new_timer()
+        local event = async.Event()
+        timer:start(1, 0, function()
+          timer:close()
+          event:set()
+        end)
+        local quick = async.spawn(function()
+          event:wait()
+          order[#order + 1] = "quick"
+        end)
+        for i = 1, 200 do -- a batch that takes 20 ms and more
+          async.spawn(function()
+            local begun = async.now()
+            while async.now() - begun < 0.0001 do end
+            if i == 200 then order[#order + 1] = "crowd" end
+          end)
+        end
+        quick:await()
+        async_helper.wait_until(function() return order[2] end)
+        assert.same({ "quick", "crowd" }, order)
+      end)
+    end)
+
     it("are let go of when they have ended", function()
       run(function()
         local weak = setmetatable({}, { __mode = "k" })

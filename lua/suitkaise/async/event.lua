@@ -26,7 +26,7 @@ end
 function Event:set()
   check_self(self, Event, "set")
   self._is_set = true
-  for task in Waiters.pop, self.waiting do loop.wake(task, true) end
+  self.waiting:empty(loop.wake, true)
 end
 
 function Event:clear()

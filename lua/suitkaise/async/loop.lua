@@ -9,7 +9,6 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local heap = require "suitkaise.async.heap"
-local Waiters = require "suitkaise.async.waiters"
 
 local loop = {}
 
@@ -48,6 +47,8 @@ local generation                -- of the process whose loop that is
 local current                   -- the task that runs
 local is_running = false        -- are we in run_ready?
 local ready, n_ready = {}, 0    -- those that run next
+local urgent, n_urgent = {}, 0  -- woken by libuv: they go before the others
+local spare = {}                -- the array that `urgent` is not
 local batch, n_batch, at = {}, 0, 0 -- those that run now, and where we are
 local live = {}                 -- all tasks that have not ended
 local look, looks = 1, 0        -- switches until the next look at the clock
@@ -114,6 +115,7 @@ function loop.renew()
   idle, timer, is_idling, timer_at = nil, nil, false, nil
   current, is_running = nil, false
   ready, n_ready, batch, n_batch, at = {}, 0, {}, 0, 0
+  urgent, n_urgent = {}, 0
   live = {}
   heap.clear()
   for _, settler in ipairs(loop.settlers) do settler.renew() end
@@ -123,8 +125,13 @@ end
 
 local function push_ready(task, value)
   task.state, task.value = READY, value
-  n_ready = n_ready + 1
-  ready[n_ready] = task
+  if is_running then
+    n_ready = n_ready + 1
+    ready[n_ready] = task
+  else
+    n_urgent = n_urgent + 1
+    urgent[n_urgent] = task
+  end
   if not is_idling then start_idle() end
 end
 
@@ -168,10 +175,6 @@ end
 
 -- ---- the end of a task ----
 
-local function wake_all(list)
-  for task in Waiters.pop, list do wake(task, true) end
-end
-
 -- Functions that want to know of its end. One is there without a list: that
 -- is what gather and its like need for each of their tasks.
 local function call_watchers(task)
@@ -197,7 +200,7 @@ local function end_task(task)
   task.state, task.thread, task.value = DONE, nil, nil
   live[task] = nil
   if task.waiters then
-    wake_all(task.waiters)
+    task.waiters:empty(wake, true)
     task.waiters = nil
   end
   if task.watcher then call_watchers(task) end
@@ -355,16 +358,31 @@ local function run_batch(limit)
   return true
 end
 
+-- What libuv woke does not wait for the end of a long batch.
+local function run_urgent(limit)
+  local list, n = urgent, n_urgent
+  local before, n_before, at_before = batch, n_batch, at
+  urgent, n_urgent, spare = spare, 0, list
+  batch, n_batch, at = list, n, 0
+  run_batch(limit)
+  for i = at + 1, n do
+    n_urgent = n_urgent + 1
+    urgent[n_urgent] = list[i]
+  end
+  batch, n_batch, at = before, n_before, at_before
+end
+
 local function settle()
   for _, settler in ipairs(loop.settlers) do settler.settle() end
   arm_timer()
-  if n_ready == 0 and at >= n_batch then stop_idle() end
+  if not loop.has_ready() then stop_idle() end
 end
 
 --- Run tasks until none is ready or it is `limit`.
 function run_ready(limit)
   if is_running then return end -- a task turned the loop itself
   is_running, last_look, looks = true, now(), 0
+  if n_urgent > 0 then run_urgent(limit) end
   repeat
     if at >= n_batch then
       batch, ready = ready, batch
@@ -522,7 +540,7 @@ end
 
 --- Is there a task that could run now?
 function loop.has_ready()
-  return n_ready > 0 or at < n_batch
+  return n_ready > 0 or at < n_batch or n_urgent > 0
 end
 
 --- Does somebody turn libuv's loop just now?

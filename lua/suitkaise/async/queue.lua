@@ -109,8 +109,8 @@ end
 function Queue:close()
   check_self(self, "close")
   self.is_closed = true
-  for task in Waiters.pop, self.getters do loop.wake(task, CLOSED) end
-  for task in Waiters.pop, self.putters do loop.wake(task, CLOSED) end
+  self.getters:empty(loop.wake, CLOSED)
+  self.putters:empty(loop.wake, CLOSED)
 end
 
 local function new(_, capacity)

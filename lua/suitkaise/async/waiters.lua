@@ -68,4 +68,18 @@ function Waiters:pop()
   return task
 end
 
+--- Take all out, in order, and call fn(task, value) for each.
+function Waiters:empty(fn, value)
+  local first, last = self.first, self.last
+  self.first, self.last, self.n = 1, 0, 0
+  for i = first, last do
+    local task = self[i]
+    self[i] = nil
+    if task then
+      task.list, task.slot = nil, nil
+      fn(task, value)
+    end
+  end
+end
+
 return Waiters
