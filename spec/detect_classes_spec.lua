@@ -24,6 +24,12 @@ local function expect(text, class, name, fn)
   assert.equal(has_bytecode and text or "all -> all", found(class, name, fn))
 end
 
+local function class_of(fn)
+  local class = { method = fn }
+  class.__index = class
+  return class
+end
+
 -- ---- ways to make a class ----
 -- Each gives the metatable of the objects, and where methods are defined.
 
@@ -257,6 +263,13 @@ describe("detect.method", function()
     expect("a -> a b", class, "set")
   end)
 
+  it("sees that a table of others holds self", function()
+    local kept, class = { object = {} }, nil
+    class = class_of(function() kept.object.x = 1 end)
+    function class:keep() kept.object = self end
+    assert.equal("all", detect.method(class, "method").writes)
+  end)
+
   it("knows is_a and extend of sk.class", function()
     local class = sk.class "Stats"
     function class:check() self.ok = self:is_a "Stats" end
@@ -268,12 +281,6 @@ end)
 -- ---- strange classes ----
 
 local function method(self, x) self.items[#self.items + 1] = x end
-
-local function class_of(fn)
-  local class = { method = fn }
-  class.__index = class
-  return class
-end
 
 local function raise() error "strange" end
 
@@ -358,7 +365,9 @@ describe("detect.method answers all", function()
   it("for a C function, and for what is no function", function()
     expect_all(class_of(print), "method")
     expect_all(class_of(coroutine.wrap(method)), "method")
-    expect_all(class_of(setmetatable({}, { __call = method })), "method")
+    local base = setmetatable({}, { __index = error })
+    expect_all(class_of(setmetatable({ _base = base }, { __call = method })),
+               "method")
   end)
 
   it("for a method that is too long", function()

@@ -435,7 +435,7 @@ end
 -- What an Skfunction calls.
 local function function_of(skf)
   local base = rawget(skf, "_base")
-  return type(base) == "table" and base.fn or skf
+  return type(base) == "table" and rawget(base, "fn") or skf
 end
 
 --- What a method does to the fields of its object.

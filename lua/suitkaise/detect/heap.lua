@@ -270,7 +270,24 @@ local function place_fields(self, object, set)
   end
 end
 
+-- It now has self in it: what is found in it may be self.
+local function give_self(self, object)
+  local outside = self.aliases.outside
+  while object do
+    if object.value ~= nil then
+      outside[object.value] = outside[object.value] or {}
+      self:mark(outside[object.value], ANYWHERE)
+    end
+    object = object.parent
+  end
+end
+
 local function store_outside(self, object, key, set)
+  for _, held in ipairs(set.objects) do
+    if held.kind == "self" or held.kind == "part" then
+      give_self(self, object)
+    end
+  end
   self:mark(object, "is_written")
   self:mark(self.outside_writes, path_to(object, key))
   local function touch(name)
