@@ -24,7 +24,7 @@
 #ifndef KILLS
 #define KILLS 1
 #endif
-#define FILES 6
+#define FILES 12
 #define NONE 0
 
 byte name;                 /* the file that it stands for */
@@ -41,7 +41,8 @@ byte kills = KILLS;
 #define MAY_DIE \
   if \
   :: atomic { kills > 0 -> kills--; \
-       if :: user -> users[f]--; in_use = in_use - in; creators = creators - won :: else fi; \
+       if :: user -> users[f]--; in_use = in_use - in; \
+          creators = creators - won :: else fi; \
        if :: decides -> life[f] = 0 :: else fi; \
        user = 0; decides = 0; in = 0; won = 0 }; goto dead \
   :: skip \
