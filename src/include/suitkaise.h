@@ -367,6 +367,16 @@ SK_API int sk_interrupts_end (void);
 ** for the writes that were published before them and touch what they read.
 **
 ** A value, a key and a path are made of items, see sk_item_put.
+**
+** A C program uses a named share of another one so (examples/read_share.c):
+**   sk_share_open("stats", NULL, &share); sk_port_open(share, &port);
+**   sk_port_get     reads, once what was written before is applied
+**   sk_port_await   sleeps until something was changed: get, await, get ...
+**   sk_port_send    writes; with a receipt, sk_port_wait gives the answer
+**   sk_port_close(port); sk_share_close(share);
+** Every call may fail because the others stopped the share (SKE_STOPPED),
+** cannot serve it (SKE_DOWN) or are slow (SKE_TIMEOUT); after each of them the
+** program may go on. It need not care who is killed.
 */
 
 typedef struct sk_share sk_share;
