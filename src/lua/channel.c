@@ -483,7 +483,9 @@ static int channel_set_end (lua_State *L) {
 /* started(pid): by the watcher */
 static int channel_started (lua_State *L) {
   life *f = lsk_checkchannel(L, 1)->life;
-  atomic_store(&f->pid, (int32_t)lsk_checkint(L, 2, 1, INT32_MAX));
+  int32_t pid = (int32_t)lsk_checkint(L, 2, 1, INT32_MAX);
+  atomic_store(&f->last_pid, pid);
+  atomic_store(&f->pid, pid);
   atomic_fetch_add(&f->starts, 1);
   return 0;
 }
@@ -498,9 +500,12 @@ static int channel_ended (lua_State *L) {
   return 0;
 }
 
+/* pid() -> of the process that runs, or 0; of the last one, or 0 */
 static int channel_pid (lua_State *L) {
-  lua_pushinteger(L, atomic_load(&lsk_checkchannel(L, 1)->life->pid));
-  return 1;
+  life *f = lsk_checkchannel(L, 1)->life;
+  lua_pushinteger(L, atomic_load(&f->pid));
+  lua_pushinteger(L, atomic_load(&f->last_pid));
+  return 2;
 }
 
 static const luaL_Reg channel_methods[] = {

@@ -27,6 +27,7 @@ typedef struct life {
   _Atomic uint32_t spent;       /* lives */
   /* watcher: the monitor, or the owner */
   _Alignas(128) _Atomic int32_t pid;
+  _Atomic int32_t last_pid;     /* the same after its end */
   _Atomic uint32_t starts;      /* processes until now */
 } life;
 

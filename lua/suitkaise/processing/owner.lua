@@ -283,7 +283,8 @@ local function forget(state)
   state.process:close()
   state.process, state.is_handling = nil, nil
   state.phase = "ended"
-  state.run, state.last_pid = state.channel:run(), state.channel:pid()
+  state.run = state.channel:run()
+  state.last_pid = select(2, state.channel:pid())
   close_channel(state)
 end
 
@@ -326,7 +327,7 @@ local GONE_SECONDS = 0.5 -- that a killed monitor's child may take to follow
 
 -- End its processes now.
 local function kill_all(state)
-  local pid = state.is_monitored and state.channel:pid() or 0
+  local pid = state.is_monitored and (state.channel:pid()) or 0
   state.process:finish()
   local deadline = core.now() + GONE_SECONDS
   while pid > 0 and not core.gone(pid) and core.now() < deadline do
@@ -502,11 +503,13 @@ local PID_SECONDS = 2 -- that a monitor may take to fork its child
 
 function owner.pid(state)
   if state.phase ~= "running" then return state.last_pid end
-  local pid, deadline = state.channel:pid(), core.now() + PID_SECONDS
+  local deadline = core.now() + PID_SECONDS
+  local _, pid = state.channel:pid()
   while pid == 0 and not poll(state) and core.now() < deadline do
     core.wait({}, {}, "eager", 1e-4)
-    pid = state.channel and state.channel:pid() or state.last_pid
+    if state.channel then _, pid = state.channel:pid() end
   end
+  if state.phase ~= "running" then pid = state.last_pid end
   return pid ~= 0 and pid or nil
 end
 
