@@ -136,7 +136,7 @@ WIDE_TEST("one that never quite keeps up does not use more and more") {
 WIDE_TEST("a full ring that is read and written in turns stays right") {
   uint32_t first = 0, last = 0, i;
   uint32_t seed = 7;
-  for (i = 0; i < 3000; i++) {
+  for (i = 0; i < ROUNDS(30); i++) {
     while (put(f->l, last, 100000 + last % 7)) last++;
     for (; first < last && random_next(&seed) % 200; first++)
       expect(f->l, first, 100000 + first % 7);
