@@ -71,6 +71,10 @@ void sk_board_free (sk_board *b) {
   free(b);
 }
 
+void sk_board_inherit (sk_board *b, int yes) {
+  os_memory_inherit(b->slots, 2 * b->bytes, yes);
+}
+
 static uint8_t *slot (const sk_board *b, uint64_t number) {
   return b->slots + (number & 1) * b->bytes;
 }

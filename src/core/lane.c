@@ -217,6 +217,10 @@ void sk_lane_reset (sk_lane *l) {
   atomic_store(&l->words->released, 0);
 }
 
+void sk_lane_inherit (sk_lane *l, int yes) {
+  os_memory_inherit(l->ring, 2 * l->bytes, yes);
+}
+
 void sk_lane_adopt (sk_lane *l) {
   l->head = atomic_load(&l->words->published);
   l->cursor = atomic_load(&l->words->released);

@@ -42,6 +42,7 @@ typedef struct lsk_channel {
   uint64_t child_generation; /* in a child: its own */
   lsk_buffer message;    /* being encoded */
   int encoding;
+  int is_hidden;         /* from children forked now */
   int may_spin;          /* there are processors for both sides */
   int credit;            /* spins that paid lately, less those that did not */
   int rest;              /* waits to come that do not spin */

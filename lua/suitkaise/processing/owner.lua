@@ -159,10 +159,24 @@ local function prepare(object, state)
     or open_channel(state, state.config.max_queued)
 end
 
+local FEW = 8
+
+-- Do so many processes run that forks should not copy what is theirs?
+local function are_many()
+  local n = 0
+  for _ in pairs(registry.running()) do
+    n = n + 1
+    if n >= FEW then return true end
+  end
+  return false
+end
+
 -- Fork the process that runs fn(object, state, ...).
 local function fork(object, state, fn, ...)
+  state.channel:hide(false)
   local process, why = core.fork(fn, object, state, ...)
   if not process then return nil, why end
+  if are_many() then state.channel:hide(true) end
   state.process = process
   if state.is_monitored then process:set_monitor()
   else state.channel:started(process:pid()) end
