@@ -202,6 +202,9 @@ SK_API int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
 SK_API int sk_lane_create_wide (sk_segment *s, size_t bytes, sk_bell *reader,
                                 sk_bell *writer, sk_lane **out);
 SK_API void sk_lane_free (sk_lane *l);
+/* Shall children forked from now on have the ring? One that has not must not
+** use or free the lane. Forks take longer the more they have. */
+SK_API void sk_lane_inherit (sk_lane *l, int yes);
 /* Become the writer or the reader after one that is dead. */
 SK_API void sk_lane_adopt (sk_lane *l);
 /* Empty it for a new pair of users. Only when neither end is in use. */
@@ -247,6 +250,7 @@ SK_API int sk_board_create (sk_segment *s, size_t bytes, sk_board **out);
 SK_API void sk_board_free (sk_board *b);
 /* Empty it. Only when nobody else uses it. */
 SK_API void sk_board_reset (sk_board *b);
+SK_API void sk_board_inherit (sk_board *b, int yes);  /* as sk_lane_inherit */
 /* Writer: 0, SKE_FULL or SKE_NOMEM, and then the value before stays. */
 SK_API int sk_board_post (sk_board *b, const void *data, size_t len);
 /* How many values were posted. */
