@@ -28,6 +28,7 @@ local options = require "suitkaise.options"
 local detect = {}
 
 local MAX_ROUNDS = 6 -- over the methods of a class
+local MAX_STEPS = 60000 -- instructions of all of them
 local NOTHING = "nothing"
 
 --- Is there bytecode to look at?
@@ -152,7 +153,7 @@ local function copy(aliases)
   for _, name in ipairs(SETS) do
     for key in pairs(aliases[name]) do new[name][key] = true end
   end
-  new.is_all = aliases.is_all
+  new.is_all, new.is_unknown = aliases.is_all, aliases.is_unknown
   return new
 end
 
@@ -220,33 +221,40 @@ local function look_class_wide(class, aliases, fn, first)
   return flow, new, "self"
 end
 
+-- One visit of each function that depends on what grew since its last: -> the
+-- aliases then, and whether there was any; nil when that is too much.
+local function visit_all(state, aliases)
+  local has_visited = false
+  for i, fn in ipairs(state.list) do
+    local note = state.notes[i]
+    if note.size ~= size(aliases) and note.first ~= NOTHING then
+      local flow, new, first = look_class_wide(state.class, aliases, fn,
+                                               note.first)
+      state.steps = state.steps + (flow and flow.step_count or MAX_STEPS)
+      if state.steps >= MAX_STEPS then return aliases, nil end
+      add_deps(state.deps, flow.deps)
+      aliases, note.first, note.size = new, first, size(new)
+      has_visited = true
+    end
+  end
+  return aliases, has_visited
+end
+
 -- Which fields of a class's objects may share tables, because of any of its
--- functions. They are looked at again while what they depend on grows.
+-- functions.
 local function find_aliases(class)
-  local deps, aliases = new_deps(), Heap.no_aliases()
   local list, count = functions_of(class)
-  local sizes, firsts, is_done = {}, {}, nil
-  local function visit(i, fn)
-    local flow, new, first = look_class_wide(class, aliases, fn, firsts[i])
-    if flow then
-      aliases = new
-      add_deps(deps, flow.deps)
-    else
-      aliases.is_all, first = true, NOTHING -- too much to tell
-    end
-    sizes[i], firsts[i], is_done = size(aliases), first, false
-  end
+  local state = {
+    class = class, list = list, notes = {}, deps = new_deps(), steps = 0,
+  }
+  for i in ipairs(list) do state.notes[i] = {} end
+  local aliases, has_visited = Heap.no_aliases(), nil
   for _ = 1, MAX_ROUNDS do
-    is_done = true
-    for i, fn in ipairs(list) do
-      if sizes[i] ~= size(aliases) and firsts[i] ~= NOTHING then
-        visit(i, fn)
-      end
-    end
-    if is_done then break end
+    aliases, has_visited = visit_all(state, aliases)
+    if not has_visited then break end
   end
-  aliases.is_all = aliases.is_all or not is_done
-  return { aliases = aliases, deps = deps, count = count }
+  aliases.is_unknown = has_visited ~= false
+  return { aliases = aliases, deps = state.deps, count = count }
 end
 
 local class_cache = setmetatable({}, { __mode = "k" })
@@ -453,10 +461,8 @@ function detect.method(class, name, fn)
   local answer = cached(class, name, fn)
   if answer then return answer end
   local declared = detect.declared(class).methods[name] or {}
-  local found, deps = nil, new_deps()
-  if declared.reads and declared.writes and declared.returns ~= nil then
-    found = declared
-  else
+  local found, deps = declared, new_deps()
+  if not declared.reads or not declared.writes or declared.returns == nil then
     found, deps = try_method(class, fn)
   end
   answer = {

@@ -21,11 +21,14 @@ local ANYWHERE = {}
 -- table (`links`), from which self can be reached (`held`), or that may hold
 -- a table that was there before (`outside`), or that may be inside of any
 -- other field or around it (`near`); fields that are set to numbers or
--- strings (`numbers`), and such as may hold tables (`tables`).
+-- strings (`numbers`), and such as may hold tables (`tables`); whether all
+-- of them may (`is_all`), or too much is not known for an answer
+-- (`is_unknown`).
 function Heap.no_aliases()
   return {
     links = {}, held = {}, near = {},
     outside = setmetatable({}, { __mode = "k" }), is_all = false,
+    is_unknown = false,
     numbers = {}, tables = {},
   }
 end
@@ -143,6 +146,7 @@ end
 
 --- A value is now reachable from self under a name.
 function Heap:place(set, name)
+  self.u:spend(set.objects)
   for _, object in ipairs(set.objects) do
     local kind = object.kind
     if kind == "self" then self:mark(self.aliases.held, name)
@@ -316,6 +320,7 @@ end
 --- Put a value into everything of a set. `key` is nil when it is not known,
 -- `key_set` what it may be.
 function Heap:store(set, key, value, key_set)
+  self.u:spend(set.objects)
   value = self.u:union(value, tables_in(self, key_set))
   for _, object in ipairs(set.objects) do
     local kind = object.kind
@@ -354,6 +359,7 @@ function Heap:escape(set, given, seen)
   seen = seen or {}
   if seen[set] then return end
   seen[set] = true
+  self.u:spend(set.objects)
   for _, object in ipairs(set.objects) do
     local kind = object.kind
     if kind == "self" or kind == "part" then
@@ -384,6 +390,7 @@ function Heap:hand_out(set, seen)
   seen = seen or {}
   if seen[set] then return end
   seen[set] = true
+  self.u:spend(set.objects)
   for _, object in ipairs(set.objects) do
     if object.kind == "self" then
       self:lose_self()
@@ -403,6 +410,7 @@ function Heap:mix(set)
   local function visit(value)
     if seen[value] then return end
     seen[value] = true
+    self.u:spend(value.objects)
     for _, object in ipairs(value.objects) do
       if object.kind == "field" then names[#names + 1] = object.name end
       for name in pairs(object.places or {}) do names[#names + 1] = name end
@@ -448,14 +456,18 @@ function Heap:effects()
   if writes ~= "all" and next(writes) ~= nil then
     writes = spread(self, writes)
     local near = self.aliases.near
-    local loses = self.aliases.is_all or writes[ANYWHERE]
+    local loses = self.aliases.is_all or self.aliases.is_unknown
+      or writes[ANYWHERE]
     for name in pairs(writes) do
       loses = loses or is_held(self, name) or near[name]
     end
     if loses then writes = "all"
     else for name in pairs(near) do writes[name] = true end end
   end
-  return self.reads_all and "all" or self.reads, writes
+  local reads = self.reads_all and "all" or self.reads
+  -- What a field leads to is not known.
+  if self.aliases.is_unknown and next(self.reads) then reads = "all" end
+  return reads, writes
 end
 
 return Heap

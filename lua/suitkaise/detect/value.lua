@@ -22,10 +22,12 @@ Universe.__index = Universe
 
 local MAX_KEYS = 4   -- more known keys in one set are just a scalar
 local MAX_DEPTH = 3  -- parts of parts of an argument that are told apart
+local MAX_WORK = 200000 -- things of sets that are looked at in all
 
 function Universe.new()
   local self = setmetatable({
-    count = 0, sets = {}, fields = {}, keys = {}, known = {}, labels = {},
+    count = 0, work = 0, sets = {}, fields = {}, keys = {}, known = {},
+    labels = {},
   }, Universe)
   self.nothing = self:intern({})
   self.scalar = self:object("scalar").alone
@@ -43,8 +45,16 @@ function Universe:object(kind, details)
   return object
 end
 
+--- Count the things of a set that is gone through: raises when it is too much
+-- in all.
+function Universe:spend(objects)
+  self.work = self.work + #objects
+  if self.work > MAX_WORK then error("too many values", 0) end
+end
+
 -- `objects` are sorted by id.
 function Universe:intern(objects)
+  self:spend(objects)
   local ids = {}
   for i, object in ipairs(objects) do ids[i] = object.id end
   local text = table.concat(ids, " ")
