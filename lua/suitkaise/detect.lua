@@ -453,10 +453,9 @@ function detect.method(class, name, fn)
   local answer = cached(class, name, fn)
   if answer then return answer end
   local declared = detect.declared(class).methods[name] or {}
-  local found, deps = nil, new_deps()
-  if declared.reads and declared.writes and declared.returns ~= nil then
-    found = declared
-  else
+  local found, deps = declared, new_deps()
+  if not (declared.reads and declared.writes)
+     or declared.returns == nil then
     found, deps = try_method(class, fn)
   end
   answer = {
