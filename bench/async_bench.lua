@@ -46,7 +46,6 @@ measure.report("switch between two tasks", "ns", measure.in_turn({
 local SLEEPS = 10000
 
 local function our_sleeps()
-  collectgarbage()
   return 1000 * measure.time(async.run, function()
     local tasks = {}
     for i = 1, SLEEPS do
@@ -57,7 +56,6 @@ local function our_sleeps()
 end
 
 local function raw_timers()
-  collectgarbage()
   return 1000 * measure.time(function()
     local done = 0
     for _ = 1, SLEEPS do
@@ -73,7 +71,6 @@ local function raw_timers()
 end
 
 local function luv_coroutines()
-  collectgarbage()
   return 1000 * measure.time(function()
     local done = 0
     for _ = 1, SLEEPS do

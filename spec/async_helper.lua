@@ -19,13 +19,16 @@ local PATIENCE = 20
 --- Can a `for` wait in its iterator here? Not on PUC 5.1.
 async_helper.loops_wait = helper.lua ~= "lua5.1"
 
--- What is kept from its first use on: async's watch of cells, a descriptor
--- that libuv has in reserve for servers.
+-- What is kept from its first use on: async's watch of cells, what libuv has
+-- for servers (one in reserve) and for watches of files.
 async.run(function() sk.Flag():asynced():wait(0.001) end)
 local server = luv.new_tcp()
 server:bind("127.0.0.1", 0)
 server:listen(1, function() end)
 server:close()
+local watch = luv.new_fs_event()
+watch:start(".", {}, function() end)
+watch:close()
 luv.run()
 pcall(helper.nothing_left)
 

@@ -92,7 +92,18 @@ describe("async in a host's libuv loop", function()
   it("lives on when the host closes all handles", function()
     async.run(function() async.sleep(0.001) end)
     async_helper.close_all()
-    assert.equal(7, async.run(function() async.sleep(0.001) return 7 end))
+    assert.equal(7, async.run(function()
+      async.sleep(0.001)
+      local flag, pool = sk.Flag(), async.Pool{ workers = 1 }
+      local waiter = async.spawn(function() return flag:asynced():wait(20) end)
+      async.sleep(0)
+      uv.walk(function(handle) handle:close() end)
+      assert(pool:map(function(x) return x end, { 1 })[1] == 1)
+      flag:set()
+      assert(waiter:await())
+      pool:close()
+      return 7
+    end))
   end)
 
   it("refuses run and step inside a callback", function()
@@ -127,6 +138,20 @@ describe("async in a host's libuv loop", function()
 
   it("reads and writes sockets", function()
     run(function() assert.equal("ECHO", echo_once "echo") end)
+  end)
+end)
+
+describe("the bell of a loop", function()
+  after_each(helper.nothing_left)
+
+  it("is rung again by a blocking wait, which may have heard it", function()
+    core.listen({}, "eager")
+    assert.is_false(core.readable(core.bell_fd()))
+    core.wait({}, {}, "eager", 0.001)
+    assert.is_true(core.readable(core.bell_fd()))
+    core.hush()
+    core.wait({}, {}, "eager", 0.001)
+    assert.is_false(core.readable(core.bell_fd()))
   end)
 end)
 
@@ -321,6 +346,58 @@ describe("a forked child", function()
       server:close()
       async.sleep(0.002)
     end)
+  end)
+
+  it("leaves the parent's watch of a file alone", function()
+    run(function()
+      local path = os.tmpname()
+      local watch, changes = uv.new_fs_event(), async.Queue()
+      watch:start(path, {}, function() changes:put(true) end)
+      local child = helper.fork(function()
+        watch = nil
+        collectgarbage()
+        collectgarbage()
+        async.run(function() async.sleep(0.001) end)
+      end)
+      assert.equal(0, (child:finish()))
+      local file = io.open(path, "w")
+      file:write "changed"
+      file:close()
+      assert.is_true(changes:get(20))
+      watch:close()
+      os.remove(path)
+      async.sleep(0.001)
+    end)
+  end)
+
+  it("leaves them alone in a host that uses luv without async", function()
+    assert.equal("one two\n", helper.run [[
+      local core, uv = require "suitkaise.core", require "luv"
+      local got, server, client = {}, uv.new_tcp(), uv.new_tcp()
+      server:bind("127.0.0.1", 0)
+      server:listen(8, function()
+        local peer = uv.new_tcp()
+        server:accept(peer)
+        peer:read_start(function(_, data)
+          if data then got[#got + 1] = data else peer:close() end
+        end)
+      end)
+      client:connect("127.0.0.1", server:getsockname().port)
+      local function until_there(n)
+        local begun = core.now()
+        while #got < n and core.now() - begun < 20 do uv.run "nowait" end
+      end
+      client:write "one"
+      until_there(1)
+      local child = core.fork(function()
+        uv.walk(function(h) h:close() end) -- as its collector would
+      end)
+      core.wait({}, { child }, "eager", 20)
+      client:write "two"
+      until_there(2)
+      print(table.concat(got, " "))
+      os.exit(0)
+    ]])
   end)
 
   it("keeps luv's functions that were taken before the fork", function()

@@ -302,6 +302,8 @@ describe("async primitives", function()
         condition:acquire() -- it must wait for the lock on its way out
         task:cancel()
         settle()
+        task:cancel() -- again: it must have the lock all the same
+        settle()
         assert.is_nil(locked)
         condition:release()
         assert.is_true(sk.is(caught(task.await, task), "CancelledError"))

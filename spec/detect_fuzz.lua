@@ -216,16 +216,16 @@ local function words(set)
 end
 
 -- The text of all that a field holds; tables that come again are numbered.
-local function picture(value, self, seen)
-  if type(value) ~= "table" then
-    return type(value) == "function" and "function" or tostring(value)
+local function picture(what, self, seen)
+  if type(what) ~= "table" then
+    return type(what) == "function" and "function" or tostring(what)
   end
-  if value == self then return "self" end
-  if seen[value] then return "#" .. seen[value] end
+  if what == self then return "self" end
+  if seen[what] then return "#" .. seen[what] end
   seen.n = (seen.n or 0) + 1
-  seen[value] = seen.n
+  seen[what] = seen.n
   local lines = {}
-  for k, v in next, value do
+  for k, v in next, what do
     local key = type(k) == "table" and "table" or tostring(k)
     lines[#lines + 1] = { key, k, v }
   end
@@ -236,13 +236,13 @@ local function picture(value, self, seen)
     lines[i] = key .. "=" .. picture(line[3], self, seen)
   end
   return "{" .. table.concat(lines, ",") .. "}"
-    .. (getmetatable(value) and "with class" or "")
+    .. (getmetatable(what) and "with class" or "")
 end
 
 local function pictures(object)
   local all = {}
-  for name, value in next, object do
-    all[name] = picture(value, object, {})
+  for name, held in next, object do
+    all[name] = picture(held, object, {})
   end
   return all
 end

@@ -240,7 +240,7 @@ describe("detect.method: writes", function()
     local class = {}
     class.__index = class
     function class:init() self.state = shared end
-    function class:change() shared.n = shared.n + 1 end
+    function class.change() shared.n = shared.n + 1 end
     check(class, "change", "state", "state", false)
   end)
 
@@ -773,117 +773,6 @@ describe("_shared_meta", function()
   it("needs a class and a function", function()
     refused("class must be a class or nil, got 3", detect.method, 3, "x")
     refused("fn must be a function, got nil", detect.method, {}, "x")
-  end)
-end)
-
--- ---- functions ----
-
-describe("detect.fn", function()
-  local config = { fps = 60, video = { width = 1 } }
-  local total = 0
-  local function half(x) return x / 2 end
-
-  -- reads; writes; is_pure; blocking calls
-  local function check_fn(fn, reads, writes, is_pure, waits)
-    local found = detect.fn(fn)
-    if not has_bytecode then
-      assert.same({ "all", "all" }, { found.reads, found.writes })
-      assert.same({}, found.blocking_calls)
-      return assert.is_nil(found.is_pure)
-    end
-    assert.equal(reads, table.concat(found.reads, " "))
-    assert.equal(writes, table.concat(found.writes, " "))
-    assert.equal(is_pure, found.is_pure)
-    assert.equal(waits or "", table.concat(found.blocking_calls, " "))
-  end
-
-  it("knows a pure function", function()
-    check_fn(function(x) return math.floor(x * math.pi) end, "", "", true)
-    local limit = 3
-    check_fn(function(x) return half(x) + limit end, "limit", "", true)
-    check_fn(function(list)
-      local copy = {}
-      for i, v in ipairs(list) do copy[i] = v end
-      table.sort(copy)
-      return copy
-    end, "", "", true)
-  end)
-
-  it("names what it reads that may change", function()
-    check_fn(function(x) return x * config.fps end, "config.fps", "", false)
-    check_fn(function() return config.video.width end, "config.video.width",
-             "", false)
-    local count = 0
-    local function more() count = count + 1 end
-    check_fn(function() return count end, "count", "", false)
-    more()
-  end)
-
-  it("names what it writes", function()
-    check_fn(function(x) total = total + x end, "total", "total", false)
-    check_fn(function() config.video.width = 2 end, "config.video",
-             "config.video.width", false)
-    check_fn(function() _G.detect_spec_x = 1 end, "_G", "_G.detect_spec_x",
-             false)
-  end)
-
-  it("names the arguments that it changes", function()
-    check_fn(function(list) list.n = 1 end, "", "list.n", false)
-    check_fn(function(list, x) table.insert(list, x) end, "", "list.[]",
-             false)
-  end)
-
-  it("lists the calls that may wait", function()
-    check_fn(function(c) os.execute(c) end, "", "", false, "os.execute")
-    check_fn(function(path)
-      local file = io.open(path)
-      local text = file:read "*a"
-      file:close()
-      return text
-    end, "", "", false, "io.file.close io.file.read io.open")
-    check_fn(function(peer) return peer:receive "*l" end, "", "", false,
-             "peer.receive")
-  end)
-
-  it("lists them through helpers", function()
-    local function run(c) return os.execute(c) end
-    check_fn(function() return run "true" end, "", "", false, "os.execute")
-  end)
-
-  it("knows the functions of modules under any name", function()
-    local socket = { select = coroutine.wrap(function() end) }
-    local before = package.loaded.socket
-    package.loaded.socket = socket
-    local wait_for = socket.select
-    check_fn(function(list) wait_for(list) end, "", "", false,
-             "socket.select")
-    package.loaded.socket = before
-  end)
-
-  it("does not know what it cannot follow", function()
-    local fn = function(x) return opaque(x) end
-    local found = detect.fn(fn)
-    assert.is_nil(found.is_pure)
-    assert.same(has_bytecode and { "opaque" } or {}, found.unknown_calls)
-    assert.is_nil(detect.fn(math.floor).is_pure)
-  end)
-
-  it("says no to what depends on the world", function()
-    check_fn(function() return os.time() end, "", "", false)
-    check_fn(function() return math.random() end, "", "", false)
-    check_fn(function() print "x" end, "", "", false)
-  end)
-
-  it("looks again when an upvalue changes", function()
-    local step = function(x) return x end
-    local function fn(x) return step(x) end
-    assert.equal(has_bytecode and true or nil, detect.fn(fn).is_pure)
-    step = function() total = total + 1 end
-    assert.is_not_true(detect.fn(fn).is_pure)
-  end)
-
-  it("refuses what is no function", function()
-    refused("fn must be a function, got 3", detect.fn, 3)
   end)
 end)
 

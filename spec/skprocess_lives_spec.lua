@@ -462,6 +462,29 @@ describe("a limit", function()
     assert.equal(pids[1], pids[2])
   end)
 
+  it("interrupts a coroutine where it is, and leaves none behind", function()
+    local p = process({
+      __run__ = function(self)
+        self.pids = self.pids or {}
+        self.pids[#self.pids + 1] = core.getpid()
+        if #self.pids > 1 then return end
+        local co = coroutine.create(function()
+          coroutine.wrap(function() while true do core.now() end end)()
+        end)
+        self.outcome = { coroutine.resume(co) }
+      end,
+      __result__ = function(self)
+        local f = coroutine.wrap(function(...) coroutine.yield(...) error "e" end)
+        return { self.pids, f(1, nil, 3), (select(2, pcall(f))) }
+      end,
+    }, { runs = 1, lives = 2, timeouts = { run = 0.1 } })
+    local result = p:run()
+    assert.equal(2, #result[1])
+    assert.equal(result[1][1], result[1][2])
+    assert.equal(1, result[2])
+    assert.matches("e$", result[3])
+  end)
+
   it("that is not reached changes nothing, in many short sections", function()
     local hooked = 0
     local p = process({

@@ -46,7 +46,7 @@ local function new_root(get, o)
     tokens = setmetatable({}, { __mode = "k" }),
   }
   local handle, message, code =
-    get(o, serve.make(self), values.describer(self))
+    get(o, serve.make(self), values.describer(self), values.namer(self))
   if not handle then return nil, message, code end
   self.handle, self.id = handle, handle:where()
   self.pointer = quick and quick.pointer(handle)

@@ -228,6 +228,65 @@ NAME_TEST("so may one that first clears away what cannot be used") {
   end();
 }
 
+static void finish (pid_t pid) {
+  while (to_call(pid)) {}
+}
+
+/* ---- the last user goes while somebody opens ---- */
+
+static struct arrival { int rc; uint64_t ino; } *arrival;
+
+static void arrive (void *arg) {
+  (void)arg;
+  arrival->rc = sk_share_open("a", NULL, &own);
+  if (!arrival->rc) arrival->ino = own->segment->ino;
+}
+
+/* Does somebody decide about the name just now? */
+static int is_life_held (void) {
+  int fd = open(in_folder("a"), O_RDWR), held;
+  if (fd < 0) return 0;
+  held = os_lock_holder(fd, LOCK_LIFE, 1) != 0;
+  close(fd);
+  return held;
+}
+
+static int has_name (uint64_t ino) {
+  struct stat st;
+  return !lstat(in_folder("a"), &st) && st.st_ino == ino;
+}
+
+NAME_TEST("who opens while the last user goes is in the share of that name, "
+          "or in none") {
+  static const struct victim guest = { NULL, arrive };
+  int n, more = 1, came = 0, missed = 0;
+  begin();
+  arrival = shared_memory(sizeof *arrival);
+  for (n = 1; more; n++) {
+    struct other *o = new_other(0);
+    pid_t host = have_other(o), pid = start(&guest);
+    int i;
+    for (i = 0; more && i < n; i++) more = to_call(pid);
+    if (is_life_held()) killed(host);  /* it could not decide anything */
+    else {
+      tell(&o->go_on);
+      CHECK(ended(host) == 0);
+    }
+    if (more) finish(pid);
+    CHECK(arrival->rc == 0 || arrival->rc == SKE_ABSENT);
+    if (arrival->rc == 0) CHECK(has_name(arrival->ino));
+    came += arrival->rc == 0;
+    missed += arrival->rc != 0;
+    killed(pid);
+    unlink(in_folder("a"));
+    free_other(o);
+  }
+  printf("# %d came in time, %d too late\n", came, missed);
+  CHECK(came > 5 && missed > 5);
+  munmap(arrival, sizeof *arrival);
+  end();
+}
+
 /* ---- the folder is replaced while somebody creates in it ---- */
 
 static char aside[96];
@@ -242,12 +301,6 @@ static void remove_aside (void) {
   char command[128];
   snprintf(command, sizeof command, "rm -rf %s", aside);
   CHECK(system(command) == 0);
-}
-
-static int finish (pid_t pid) {
-  int more = 1;
-  while (more) more = to_call(pid);
-  return more;
 }
 
 NAME_TEST("a creator whose folder is replaced has its name in the new one") {

@@ -30,12 +30,12 @@ struct sk_board {
 #define KEEP ((uint64_t)256 << 10)  /* bytes of a slot that a reset leaves */
 
 static int map_slots (sk_board *b, size_t bytes) {
-  int fd, rc = os_memory_create("suitkaise-board", &fd);
+  int fd, is_long = 0, rc = os_memory_create("suitkaise-board", &fd);
   void *p = MAP_FAILED;
   if (rc) return rc;
   for (;; bytes /= 2) {
-    rc = os_memory_stretch(fd, 2 * bytes);
-    if (!rc) p = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+    if (!is_long) is_long = !(rc = os_memory_stretch(fd, 2 * bytes));
+    if (is_long) p = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                       fd, 0);
     if (p != MAP_FAILED || bytes <= LEAST) break;
   }
@@ -69,6 +69,10 @@ void sk_board_free (sk_board *b) {
   if (!b) return;
   munmap(b->slots, 2 * b->bytes);
   free(b);
+}
+
+void sk_board_inherit (sk_board *b, int yes) {
+  os_memory_inherit(b->slots, 2 * b->bytes, yes);
 }
 
 static uint8_t *slot (const sk_board *b, uint64_t number) {

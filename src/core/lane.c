@@ -124,11 +124,11 @@ int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
 /* A ring of its own that is all hole; smaller where there are not as many
 ** addresses. */
 static int map_hole (sk_lane *l, size_t bytes) {
-  int fd, rc = os_memory_create("suitkaise-lane", &fd);
+  int fd, is_long = 0, rc = os_memory_create("suitkaise-lane", &fd);
   if (rc) return rc;
   for (;; bytes /= 2) {
-    rc = os_memory_stretch(fd, bytes);
-    if (!rc) rc = map_twice(fd, 0, bytes, &l->ring);
+    if (!is_long) is_long = !(rc = os_memory_stretch(fd, bytes));
+    if (is_long) rc = map_twice(fd, 0, bytes, &l->ring);
     if (!rc || bytes <= WIDE_LEAST) break;
   }
   close(fd);
@@ -215,6 +215,10 @@ void sk_lane_reset (sk_lane *l) {
   l->head = l->seen_released = l->cursor = l->seen_published = 0;
   atomic_store(&l->words->published, 0);
   atomic_store(&l->words->released, 0);
+}
+
+void sk_lane_inherit (sk_lane *l, int yes) {
+  os_memory_inherit(l->ring, 2 * l->bytes, yes);
 }
 
 void sk_lane_adopt (sk_lane *l) {

@@ -268,8 +268,11 @@ static int take_part (sk_coordinator *c, uint32_t lane, const uint8_t *data,
   memcpy(head, data, sizeof head);
   n -= sizeof head;
   if (head[0] > c->s->max_bytes || head[0] > UINT32_MAX / 2) return SKE_FULL;
-  if (head[1] % 8 || head[1] > head[0] || n > head[0] - head[1])
-    return SKE_CORRUPT;
+  if (head[1] % 8 || head[1] > head[0]) return SKE_CORRUPT;
+  if (n > head[0] - head[1]) {  /* the last one's record is padded */
+    if (n - (head[0] - head[1]) >= 8) return SKE_CORRUPT;
+    n = head[0] - head[1];
+  }
   if (head[1] == 0) {
     if (slot_off(loan) && (rc = drop_loan(g, state, loan))) return rc;
     if ((rc = new_loan(g, head[0], &off))) return rc;

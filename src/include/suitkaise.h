@@ -202,6 +202,9 @@ SK_API int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
 SK_API int sk_lane_create_wide (sk_segment *s, size_t bytes, sk_bell *reader,
                                 sk_bell *writer, sk_lane **out);
 SK_API void sk_lane_free (sk_lane *l);
+/* Shall children forked from now on have the ring? One that has not must not
+** use or free the lane. Forks take longer the more they have. */
+SK_API void sk_lane_inherit (sk_lane *l, int yes);
 /* Become the writer or the reader after one that is dead. */
 SK_API void sk_lane_adopt (sk_lane *l);
 /* Empty it for a new pair of users. Only when neither end is in use. */
@@ -247,6 +250,7 @@ SK_API int sk_board_create (sk_segment *s, size_t bytes, sk_board **out);
 SK_API void sk_board_free (sk_board *b);
 /* Empty it. Only when nobody else uses it. */
 SK_API void sk_board_reset (sk_board *b);
+SK_API void sk_board_inherit (sk_board *b, int yes);  /* as sk_lane_inherit */
 /* Writer: 0, SKE_FULL or SKE_NOMEM, and then the value before stays. */
 SK_API int sk_board_post (sk_board *b, const void *data, size_t len);
 /* How many values were posted. */
@@ -367,6 +371,16 @@ SK_API int sk_interrupts_end (void);
 ** for the writes that were published before them and touch what they read.
 **
 ** A value, a key and a path are made of items, see sk_item_put.
+**
+** A C program uses a named share of another one so (examples/read_share.c):
+**   sk_share_open("stats", NULL, &share); sk_port_open(share, &port);
+**   sk_port_get     reads, once what was written before is applied
+**   sk_port_await   sleeps until something was changed: get, await, get ...
+**   sk_port_send    writes; with a receipt, sk_port_wait gives the answer
+**   sk_port_close(port); sk_share_close(share);
+** Every call may fail because the others stopped the share (SKE_STOPPED),
+** cannot serve it (SKE_DOWN) or are slow (SKE_TIMEOUT); after each of them the
+** program may go on. It need not care who is killed.
 */
 
 typedef struct sk_share sk_share;

@@ -107,6 +107,7 @@ static encoder *take_encoder (lua_State *L) {
   }
   e->busy = 1;
   e->how = 1;
+  e->namer = 0;
   e->max_depth = UINT32_MAX;
   e->max_bytes = SIZE_MAX;
   return e;
@@ -162,12 +163,18 @@ void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b) {
 
 void lsk_cerial_encode_for (lua_State *L, int index, lsk_buffer *b,
                             enum lsk_reader reader) {
+  lsk_cerial_encode_named(L, index, b, reader, 0);
+}
+
+void lsk_cerial_encode_named (lua_State *L, int index, lsk_buffer *b,
+                              enum lsk_reader reader, int namer) {
   enum { BY_REFERENCE = 2 };  /* of cerial.lua's option `functions` */
   encoder *e;
   if (scalar_encode(L, index, b)) return;
   index = lua_absindex(L, index);
   e = take_encoder(L);
   if (reader == LSK_OTHER_PROGRAM) e->how = BY_REFERENCE;
+  e->namer = namer;
   e->out = b;
   encode_message(L, e, index);
   leave_encoder(e);

@@ -23,6 +23,10 @@ size_t lsk_cerial_decode (lua_State *L, const uint8_t *data, size_t len);
 enum lsk_reader { LSK_SAME_PROGRAM, LSK_OTHER_PROGRAM };
 void lsk_cerial_encode_for (lua_State *L, int index, lsk_buffer *b,
                             enum lsk_reader reader);
+/* The same; at `namer` is a function that is asked for the name of each
+** metatable that has none, or nil: names that resolve.lua understands. */
+void lsk_cerial_encode_named (lua_State *L, int index, lsk_buffer *b,
+                              enum lsk_reader reader, int namer);
 size_t lsk_cerial_decode_from (lua_State *L, const uint8_t *data, size_t len,
                                enum lsk_reader writer);
 

@@ -60,6 +60,7 @@ typedef struct encoder {
   int base;
   uint64_t index_key;    /* LuaJIT's value for the string "__index" */
   int how;               /* functions: an index into the option's values */
+  int namer;             /* stack index of a function, or 0 */
   uint8_t heavy;         /* functions or classes were met: look for names */
   uint8_t direct;        /* read LuaJIT's tables in memory */
   uint8_t busy;

@@ -161,6 +161,20 @@ static void write_name (lua_State *L, encoder *e, int kind, int index) {
   if (kind != KIND_GLOBALS) encode_once(L, e, s, len);
 }
 
+/* Ask the namer about the metatable on top: -> is it a name now? */
+static int ask_namer (lua_State *L, encoder *e) {
+  lua_pushvalue(L, e->namer);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 1);
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    lua_pop(L, 1);
+    return 0;
+  }
+  write_name(L, e, KIND_CLASS, -1);
+  lua_pop(L, 2);
+  return 1;
+}
+
 int special_name (lua_State *L, encoder *e, int is_meta) {
   int kind;
   if (!is_meta && !may_have_name(L, e)) return 0;
@@ -171,6 +185,7 @@ int special_name (lua_State *L, encoder *e, int is_meta) {
   kind = (int)lua_tointeger(L, -2);
   if (kind) write_name(L, e, kind, -1);
   lua_pop(L, kind ? 3 : 2);
+  if (!kind && is_meta && e->namer) return ask_namer(L, e);
   return kind != 0;
 }
 

@@ -33,6 +33,11 @@ lsk_channel *lsk_checkchannel (lua_State *L, int arg) {
 }
 
 static void channel_free (lsk_channel *c) {
+  /* what a child has not got it cannot give back */
+  if (c->is_hidden && c->generation != sk_generation()) {
+    memset(c, 0, sizeof *c);
+    return;
+  }
   lsk_buffer_free(&c->message);
   lsk_buffer_free(&c->times);
   sk_lane_free(c->down);
@@ -92,6 +97,20 @@ static int core_channel (lua_State *L) {
 static int channel_close (lua_State *L) {
   lsk_channel *c = tochannel(L, 1);
   if (c->segment && !c->encoding) channel_free(c);
+  return 0;
+}
+
+/* hide(yes): shall children forked from now on not have what this process
+** alone uses? Each of its mappings makes every fork longer. */
+static int channel_hide (lua_State *L) {
+  lsk_channel *c = lsk_checkchannel(L, 1);
+  int hide = lua_toboolean(L, 2);
+  if (hide != c->is_hidden) {
+    sk_lane_inherit(c->down, !hide);
+    sk_lane_inherit(c->up, !hide);
+    sk_board_inherit(c->board, !hide);
+    c->is_hidden = hide;
+  }
   return 0;
 }
 
@@ -483,7 +502,9 @@ static int channel_set_end (lua_State *L) {
 /* started(pid): by the watcher */
 static int channel_started (lua_State *L) {
   life *f = lsk_checkchannel(L, 1)->life;
-  atomic_store(&f->pid, (int32_t)lsk_checkint(L, 2, 1, INT32_MAX));
+  int32_t pid = (int32_t)lsk_checkint(L, 2, 1, INT32_MAX);
+  atomic_store(&f->last_pid, pid);
+  atomic_store(&f->pid, pid);
   atomic_fetch_add(&f->starts, 1);
   return 0;
 }
@@ -498,14 +519,18 @@ static int channel_ended (lua_State *L) {
   return 0;
 }
 
+/* pid() -> of the process that runs, or 0; of the last one, or 0 */
 static int channel_pid (lua_State *L) {
-  lua_pushinteger(L, atomic_load(&lsk_checkchannel(L, 1)->life->pid));
-  return 1;
+  life *f = lsk_checkchannel(L, 1)->life;
+  lua_pushinteger(L, atomic_load(&f->pid));
+  lua_pushinteger(L, atomic_load(&f->last_pid));
+  return 2;
 }
 
 static const luaL_Reg channel_methods[] = {
   { "close", channel_close },
   { "reset", channel_reset },
+  { "hide", channel_hide },
   { "adopt", channel_adopt },
   { "is_own", channel_is_own },
   { "send", channel_send },

@@ -27,6 +27,7 @@ typedef struct life {
   _Atomic uint32_t spent;       /* lives */
   /* watcher: the monitor, or the owner */
   _Alignas(128) _Atomic int32_t pid;
+  _Atomic int32_t last_pid;     /* the same after its end */
   _Atomic uint32_t starts;      /* processes until now */
 } life;
 
@@ -41,6 +42,7 @@ typedef struct lsk_channel {
   uint64_t child_generation; /* in a child: its own */
   lsk_buffer message;    /* being encoded */
   int encoding;
+  int is_hidden;         /* from children forked now */
   int may_spin;          /* there are processors for both sides */
   int credit;            /* spins that paid lately, less those that did not */
   int rest;              /* waits to come that do not spin */

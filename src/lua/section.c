@@ -19,7 +19,8 @@
 
 /* The section that runs in this process: for the signal's handler. */
 static struct {
-  lua_State *L;               /* whose code runs */
+  lua_State *_Atomic L;       /* the coroutine whose code runs */
+  lua_State *hooked;          /* the one whose hook was replaced */
   life *life;
   sk_bell *bell;              /* rung when the time is over */
   int64_t deadline_ns;
@@ -47,13 +48,15 @@ static void interrupt (lua_State *L, lua_Debug *ar) {
 }
 
 static void fire (void) {
+  lua_State *L = atomic_load(&running.L);
   if (!running.has_fired) {
-    running.hook = lua_gethook(running.L);
-    running.mask = lua_gethookmask(running.L);
-    running.count = lua_gethookcount(running.L);
+    running.hooked = L;
+    running.hook = lua_gethook(L);
+    running.mask = lua_gethookmask(L);
+    running.count = lua_gethookcount(L);
   }
   running.has_fired = 1;
-  lua_sethook(running.L, interrupt, HOOK_MASK, 1);
+  lua_sethook(L, interrupt, HOOK_MASK, 1);
 }
 
 static int64_t next_alarm (int64_t now) {
@@ -95,7 +98,7 @@ static void set_deadline (lua_State *L, life *f, int64_t now) {
 
 static void begin (lua_State *L, lsk_channel *c, int64_t now) {
   life *f = c->life;
-  running.L = L;
+  atomic_store(&running.L, L);
   running.life = f;
   running.bell = c->child;
   running.has_fired = 0;
@@ -113,8 +116,13 @@ static int64_t end (lua_State *L, life *f, int64_t begun) {
   int64_t now = sk_now_ns();
   running.is_armed = 0;
   if (running.deadline_ns) sk_alarm_set(0, on_alarm);
-  if (running.has_fired)
-    lua_sethook(L, running.hook, running.mask, running.count);
+  if (running.has_fired) {
+    /* what another coroutine had is gone; its hook goes when it is called */
+    if (running.hooked == L)
+      lua_sethook(L, running.hook, running.mask, running.count);
+    else
+      lua_sethook(L, NULL, 0, 0);
+  }
   atomic_store_explicit(&f->deadline_ns, 0, memory_order_relaxed);
   atomic_store_explicit(&f->section, 0, memory_order_relaxed);
   atomic_store_explicit(&f->busy_ns,
@@ -156,12 +164,27 @@ static int channel_section (lua_State *L) {
   return 3;
 }
 
+/* running(co): that coroutine runs from now on (nil: the main one), where each
+** has a hook of its own */
+static int channel_running (lua_State *L) {
+  lua_State *co = lua_tothread(L, 2);
+  if (!co) {
+    lua_getfield(L, LUA_REGISTRYINDEX, LATE ".main");
+    co = lua_tothread(L, -1);
+  }
+  if (co) atomic_store(&running.L, co);
+  if (running.has_fired && running.is_armed) fire();
+  return 0;
+}
+
 /* on_late(fn): fn(section, limit) makes the error of a limit; limit 0: the
 ** time of all of it is over */
 static int channel_on_late (lua_State *L) {
   luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_settop(L, 2);
   lua_setfield(L, LUA_REGISTRYINDEX, LATE);
+  lua_pushthread(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, LATE ".main");
   return 0;
 }
 
@@ -208,6 +231,7 @@ static int channel_overdue (lua_State *L) {
 const luaL_Reg lsk_section_methods[] = {
   { "section", channel_section },
   { "on_late", channel_on_late },
+  { "running", channel_running },
   { "watch", channel_watch },
   { "overdue", channel_overdue },
   { NULL, NULL }

@@ -14,7 +14,7 @@
 #define SEEN "suitkaise.seen"
 #define PAYLOAD "suitkaise.payload"
 
-enum { ENV_RUN = 1, ENV_PAYLOAD, ENV_DESCRIBE };
+enum { ENV_RUN = 1, ENV_PAYLOAD, ENV_DESCRIBE, ENV_NAMER };
 
 #if LUA_VERSION_NUM < 502
 #define push_env(L, i) lua_getfenv(L, (i))
@@ -73,20 +73,35 @@ lsk_payload *lsk_share_payload (lua_State *L, int arg) {
   return p;
 }
 
-void lsk_share_push_describe (lua_State *L) {
+static void push_from_env (lua_State *L, int what) {
   push_env(L, 1);
-  lua_rawgeti(L, -1, ENV_DESCRIBE);
+  lua_rawgeti(L, -1, what);
   lua_remove(L, -2);
 }
 
+void lsk_share_push_describe (lua_State *L) {
+  push_from_env(L, ENV_DESCRIBE);
+}
+
+void lsk_share_encode (lua_State *L, lsk_share *h, int index, lsk_buffer *b) {
+  luaL_checkstack(L, 4, "share");
+  index = lua_absindex(L, index);
+  push_from_env(L, ENV_NAMER);
+  lsk_cerial_encode_named(L, index, b, h->reader, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
 static void make_run (lua_State *L, lsk_share *h, int ud, int serve) {
-  lua_createtable(L, ENV_DESCRIBE, 0);
+  lua_createtable(L, ENV_NAMER, 0);
   h->run = lua_newthread(L);
   lua_pushvalue(L, serve);
-  lua_xmove(L, h->run, 1);
+  lua_pushvalue(L, serve + 2);
+  lua_xmove(L, h->run, 2);
   lua_rawseti(L, -2, ENV_RUN);
   lua_pushvalue(L, serve + 1);
   lua_rawseti(L, -2, ENV_DESCRIBE);
+  lua_pushvalue(L, serve + 2);
+  lua_rawseti(L, -2, ENV_NAMER);
   set_env(L, ud);
 }
 
@@ -98,24 +113,25 @@ static size_t size_field (lua_State *L, int index, const char *name) {
   return n;
 }
 
-/* Arguments: options, serve, describe -> a share that is not open yet. */
+/* Arguments: options, serve, describe, namer -> a share that is not open yet. */
 static lsk_share *new_share (lua_State *L, sk_share_options *o) {
   lsk_share *h;
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   luaL_checktype(L, 3, LUA_TFUNCTION);
-  lua_settop(L, 3);
+  luaL_checktype(L, 4, LUA_TFUNCTION);
+  lua_settop(L, 4);
   memset(o, 0, sizeof *o);
   lua_getfield(L, 1, "name");
   o->name = lua_tostring(L, -1);  /* the table holds it */
-  lua_settop(L, 3);
+  lua_settop(L, 4);
   o->max_bytes = size_field(L, 1, "max_bytes");
   o->max_users = (uint32_t)size_field(L, 1, "max_processes");
   h = lua_newuserdata(L, sizeof *h);
   memset(h, 0, sizeof *h);
   luaL_getmetatable(L, LSK_SHARE);
   lua_setmetatable(L, -2);
-  make_run(L, h, 4, 2);
+  make_run(L, h, 5, 2);
   if (o->name) h->reader = LSK_OTHER_PROGRAM;
   o->handler = lsk_share_serve;
   o->dropped = lsk_share_dropped;
@@ -128,21 +144,21 @@ static int open_port (lua_State *L, lsk_share *h, int rc) {
   return rc ? lsk_fail(L, rc, "share") : 1;
 }
 
-/* share_create(options, serve, describe) -> share; or nil, message, code */
+/* share_create(options, serve, describe, namer) -> share; or nil, message, code */
 static int core_share_create (lua_State *L) {
   sk_share_options o;
   lsk_share *h = new_share(L, &o);
   return open_port(L, h, sk_share_create(&o, &h->share));
 }
 
-/* share_open(options, serve, describe): the share of that name */
+/* share_open(options, serve, describe, namer): the share of that name */
 static int core_share_open (lua_State *L) {
   sk_share_options o;
   lsk_share *h = new_share(L, &o);
   return open_port(L, h, sk_share_open(o.name, &o, &h->share));
 }
 
-/* share_attach(options, serve, describe): the share with options.id that the
+/* share_attach(options, serve, describe, namer): the share with options.id that the
 ** process options.pid has as descriptor options.fd */
 static int core_share_attach (lua_State *L) {
   sk_share_options o;
@@ -351,7 +367,7 @@ static int share_call (lua_State *L) {
   p = lsk_share_payload(L, 1);
   lsk_share_begin_arguments(L, &p->b);
   for (i = WHAT; i <= top; i++)
-    lsk_cerial_encode_for(L, i, &p->b, h->reader);
+    lsk_share_encode(L, h, i, &p->b);
   lsk_share_end_arguments(&p->b);
   cmd.payload = p->b.data;
   cmd.len = p->b.len;
@@ -494,20 +510,10 @@ static const luaL_Reg methods[] = {
   { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
 };
 
-/* share_report(bytes) -> nil, message, code, array of keys: an entry of the
-** errors' root */
-static int core_share_report (lua_State *L) {
-  struct sk_report report;
-  size_t left, size, i;
-  const char *s = luaL_checklstring(L, 1, &left);
-  uint8_t *at;
+/* Push an array of the keys at `at`. */
+static void push_keys (lua_State *L, const uint8_t *at, size_t left) {
+  size_t size, i;
   sk_item key;
-  luaL_argcheck(L, left >= sizeof report, 1, "report");
-  memcpy(&report, s, sizeof report);
-  left -= sizeof report;
-  at = lua_newuserdata(L, left + 1);  /* items are aligned */
-  memcpy(at, s + sizeof report, left);
-  lsk_fail(L, report.rc, "share");
   lua_newtable(L);
   for (i = 1; left && (size = sk_item_get(at, left, &key)); i++) {
     lsk_share_push(L, NULL, &key);
@@ -515,6 +521,32 @@ static int core_share_report (lua_State *L) {
     at += size;
     left -= size;
   }
+}
+
+/* share_keys(bytes) -> array of the keys that share_path put there */
+static int core_share_keys (lua_State *L) {
+  size_t len;
+  const char *s = luaL_checklstring(L, 1, &len);
+  uint8_t *at = lua_newuserdata(L, len + 1);  /* items are aligned */
+  memcpy(at, s, len);
+  push_keys(L, at, len);
+  return 1;
+}
+
+/* share_report(bytes) -> nil, message, code, array of keys: an entry of the
+** errors' root */
+static int core_share_report (lua_State *L) {
+  struct sk_report report;
+  size_t left;
+  const char *s = luaL_checklstring(L, 1, &left);
+  uint8_t *at;
+  luaL_argcheck(L, left >= sizeof report, 1, "report");
+  memcpy(&report, s, sizeof report);
+  left -= sizeof report;
+  at = lua_newuserdata(L, left + 1);
+  memcpy(at, s + sizeof report, left);
+  lsk_fail(L, report.rc, "share");
+  push_keys(L, at, left);
   return 4;
 }
 
@@ -522,7 +554,7 @@ static const luaL_Reg functions[] = {
   { "share_create", core_share_create }, { "share_open", core_share_open },
   { "share_attach", core_share_attach }, { "share_path", core_share_path },
   { "share_seen", core_share_seen }, { "share_proxy", core_share_proxy },
-  { "share_report", core_share_report },
+  { "share_report", core_share_report }, { "share_keys", core_share_keys },
   { NULL, NULL }
 };
 

@@ -52,6 +52,9 @@ typedef struct lsk_payload {
 
 /* Push lua/suitkaise/share/values.lua's describe; the share is at 1. */
 void lsk_share_push_describe (lua_State *L);
+/* Append a value as cerial writes it, classes of the share by their tokens;
+** the share is at 1. */
+void lsk_share_encode (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
 /* Push an empty payload of the share at `arg`. */
 lsk_payload *lsk_share_payload (lua_State *L, int arg);
 

@@ -6,7 +6,7 @@
 
 #include "share.h"
 
-enum { SERVE = 1, HANDLER_STACK = 40 };
+enum { SERVE = 1, NAMER, HANDLER_STACK = 40 };
 
 /* ---- a call ---- */
 
@@ -59,13 +59,13 @@ static int protected_call (lua_State *L) {
   return lua_gettop(L);
 }
 
-/* (share, ...): encode what follows, one after another */
+/* (share, namer, ...): encode what follows, one after another */
 static int encode_answer (lua_State *L) {
   lsk_share *h = lua_touserdata(L, 1);
   int top = lua_gettop(L), i;
   h->answer.len = 0;
-  for (i = 2; i <= top; i++)
-    lsk_cerial_encode_for(L, i, &h->answer, h->reader);
+  for (i = 3; i <= top; i++)
+    lsk_cerial_encode_named(L, i, &h->answer, h->reader, 2);
   return 0;
 }
 
@@ -76,6 +76,8 @@ static int answer (lua_State *L, lsk_share *h, int first) {
   lua_insert(L, first);
   lua_pushlightuserdata(L, h);
   lua_insert(L, first + 1);
+  lua_pushvalue(L, NAMER);
+  lua_insert(L, first + 2);
   if (lua_pcall(L, lua_gettop(L) - first, 0, 0)) return SKE_RAISED;
   item.len = (uint32_t)h->answer.len;
   item.data = h->answer.data;

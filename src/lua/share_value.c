@@ -108,7 +108,7 @@ void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b) {
   if (put_scalar(L, index, b, 0)) return;
   if (lsk_buffer_need(b, sizeof head)) luaL_error(L, "not enough memory");
   b->len += sizeof head;
-  lsk_cerial_encode_for(L, index, b, h->reader);
+  lsk_share_encode(L, h, index, b);
   head[1] = (uint32_t)(b->len - at - sizeof head);
   memcpy(b->data + at, head, sizeof head);
   if (lsk_buffer_need(b, 8)) luaL_error(L, "not enough memory");

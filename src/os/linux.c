@@ -139,6 +139,10 @@ void os_memory_discard (void *at, size_t n) {
   if (madvise(at, n, MADV_REMOVE)) return;  /* they stay: no harm */
 }
 
+void os_memory_inherit (void *at, size_t n, int yes) {
+  if (madvise(at, n, yes ? MADV_DOFORK : MADV_DONTFORK)) return;  /* it has */
+}
+
 int os_memory_protect (void *at, size_t n, int writable) {
   int how = PROT_READ | (writable ? PROT_WRITE : 0);
   return mprotect(at, n, how) ? SKE_SYS : 0;

@@ -22,6 +22,8 @@ int os_memory_stretch (int fd, uint64_t to);
 /* Make pages of a shared mapping real, or give them back, content and all. */
 int os_memory_populate (void *at, size_t n);
 void os_memory_discard (void *at, size_t n);
+/* Shall a forked child have that mapping? At first it shall. */
+void os_memory_inherit (void *at, size_t n, int yes);
 /* Let the process read or also write pages of its own mapping. */
 int os_memory_protect (void *at, size_t n, int writable);
 /* A page that is zeroed in a forked child, whoever forks. */

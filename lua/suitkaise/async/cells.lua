@@ -26,8 +26,9 @@ end
 local settler = {}
 
 function settler.settle()
-  if is_on == (sleepers.n > 0) then return end
-  is_on = not is_on
+  local is_wanted = sleepers.n > 0
+  if is_on == is_wanted and not (is_on and poll:is_closing()) then return end
+  is_on = is_wanted
   if not is_on then
     if not poll:is_closing() then poll:stop() end
     return

@@ -34,7 +34,7 @@ local function on_bell()
 end
 
 local function start_bell()
-  if is_listening then return end
+  if is_listening and not bell:is_closing() then return end
   if not bell or bell:is_closing() then
     bell = loop.uv().new_poll(core.bell_fd())
   end

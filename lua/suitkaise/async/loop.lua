@@ -375,7 +375,8 @@ end
 local function settle()
   for _, settler in ipairs(loop.settlers) do settler.settle() end
   arm_timer()
-  if not loop.has_ready() then stop_idle() end
+  if not loop.has_ready() then stop_idle()
+  elseif not (is_idling and usable(idle)) then start_idle() end
 end
 
 --- Run tasks until none is ready or it is `limit`.

@@ -11,6 +11,12 @@ local walk = require "suitkaise.cerial.walk"
 
 local resolve = {}
 
+--- The class of a name that a namer gave (see src/lua/cerial.h): it begins
+-- with "\1". Replaced by who gives such names.
+function resolve.token()
+  return nil, "the class is in a share, and shares are not loaded here"
+end
+
 local function resolve_class(name, trusted)
   local class = registry.values[name]
   if class then return class end
@@ -18,7 +24,9 @@ local function resolve_class(name, trusted)
     return nil, ("class %q is not registered here; use cerial.register, or "
                  .. "{ trusted = true }"):format(name)
   end
-  local found, why = names.find(name)
+  local found, why
+  if name:sub(1, 1) == "\1" then found, why = resolve.token(name)
+  else found, why = names.find(name) end
   if found == nil then return nil, why end
   if type(found) ~= "table" then
     return nil, ("%q is no class but a %s"):format(name, type(found))

@@ -179,7 +179,8 @@ end
 function calls:index(set, key, key_set)
   local result = self.u.nothing
   for _, object in ipairs(set.objects) do
-    local kind, found = object.kind, nil
+    local kind = object.kind
+    local found
     if kind == "self" and key ~= nil then found = index_self(self, key)
     elseif kind == "self" then found = index_self_anywhere(self, key_set)
     elseif kind == "new" then found = index_new(self, object, key, key_set)

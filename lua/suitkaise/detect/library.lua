@@ -82,7 +82,7 @@ define([[
   io.tmpfile
 ]], {
   is_impure = true, blocks = true,
-  effect = function(flow, args, pc, unit)
+  effect = function(flow, _, pc, unit)
     local made = unit and flow:site(unit, pc, "outside", "io.file").alone
       or flow.u:unknown "io.file"
     return { n = 0, rest = flow.u:union(made, flow.u.scalar) }

@@ -3,6 +3,7 @@
 -- @module suitkaise.processing.child
 
 local core = require "suitkaise.core"
+local coroutines = require "suitkaise.processing.coroutines"
 local errors = require "suitkaise.errors"
 local failure = require "suitkaise.processing.failure"
 local fields = require "suitkaise.processing.fields"
@@ -97,6 +98,7 @@ local function begin(object, state)
     channel:on_late(function(number, limit)
       return failure.late(state, number, limit, channel:run())
     end)
+    if not rawget(_G, "jit") then coroutines.follow(channel) end
   end
   return self
 end

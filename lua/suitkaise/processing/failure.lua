@@ -73,7 +73,7 @@ function failure.late(state, number, limit, run)
       or ("%s: __%s__%s took longer than %g s"):format(
         state.name, section, of_run(section, run), limit),
     section = section, timeout = limit, current_run = run,
-    pid = state.channel:pid(), is_end = is_end or nil,
+    pid = (state.channel:pid()), is_end = is_end or nil,
   })
 end
 
@@ -90,7 +90,7 @@ function failure.died(state, who, code, signal, run)
   return errors.new("ProcessDiedError", {
     message = ("%s: %s died in run %d, %s"):format(state.name, who, run, how),
     exit_code = not signal and code or nil, signal = signal,
-    current_run = run, pid = state.channel:pid(),
+    current_run = run, pid = (select(2, state.channel:pid())),
   })
 end
 

@@ -39,7 +39,6 @@ local function watch(state, process, ends)
       has_ended = true
     end
   until has_ended
-  local pid = channel:pid()
   channel:ended()
   local goes_on = core.monitor_follow(nil)
   local code, signal = process:poll()
@@ -47,9 +46,7 @@ local function watch(state, process, ends)
   if not goes_on then core.exit(TERMINATED) end
   if channel:has_finished() then return nil end
   if late then return late end
-  local err = failure.died(state, "it", code, signal, channel:run())
-  err.pid = pid
-  return err
+  return failure.died(state, "it", code, signal, channel:run())
 end
 
 local function start(state, fn, ...)

@@ -159,10 +159,24 @@ local function prepare(object, state)
     or open_channel(state, state.config.max_queued)
 end
 
+local FEW = 8
+
+-- Do so many processes run that forks should not copy what is theirs?
+local function are_many()
+  local n = 0
+  for _ in pairs(registry.running()) do
+    n = n + 1
+    if n >= FEW then return true end
+  end
+  return false
+end
+
 -- Fork the process that runs fn(object, state, ...).
 local function fork(object, state, fn, ...)
+  state.channel:hide(false)
   local process, why = core.fork(fn, object, state, ...)
   if not process then return nil, why end
+  if are_many() then state.channel:hide(true) end
   state.process = process
   if state.is_monitored then process:set_monitor()
   else state.channel:started(process:pid()) end
@@ -283,7 +297,8 @@ local function forget(state)
   state.process:close()
   state.process, state.is_handling = nil, nil
   state.phase = "ended"
-  state.run, state.last_pid = state.channel:run(), state.channel:pid()
+  state.run = state.channel:run()
+  state.last_pid = select(2, state.channel:pid())
   close_channel(state)
 end
 
@@ -326,7 +341,7 @@ local GONE_SECONDS = 0.5 -- that a killed monitor's child may take to follow
 
 -- End its processes now.
 local function kill_all(state)
-  local pid = state.is_monitored and state.channel:pid() or 0
+  local pid = state.is_monitored and (state.channel:pid()) or 0
   state.process:finish()
   local deadline = core.now() + GONE_SECONDS
   while pid > 0 and not core.gone(pid) and core.now() < deadline do
@@ -502,11 +517,13 @@ local PID_SECONDS = 2 -- that a monitor may take to fork its child
 
 function owner.pid(state)
   if state.phase ~= "running" then return state.last_pid end
-  local pid, deadline = state.channel:pid(), core.now() + PID_SECONDS
+  local deadline = core.now() + PID_SECONDS
+  local _, pid = state.channel:pid()
   while pid == 0 and not poll(state) and core.now() < deadline do
     core.wait({}, {}, "eager", 1e-4)
-    pid = state.channel and state.channel:pid() or state.last_pid
+    if state.channel then _, pid = state.channel:pid() end
   end
+  if state.phase ~= "running" then pid = state.last_pid end
   return pid ~= 0 and pid or nil
 end
 

@@ -19,15 +19,17 @@ end
 
 local function find(class, name)
   local found = detect.declared(class).methods[name] or {}
+  local writes, returns = found.writes, found.returns
   -- what the method reads is not of interest here
-  if found.writes == nil or found.returns == nil then
+  if writes == nil or returns == nil then
     local ok, detected = pcall(detect.method, class, name)
-    found = ok and detected or {}
+    detected = ok and detected or {}
+    if writes == nil then writes = detected.writes end
+    if returns == nil then returns = detected.returns end
   end
-  local writes = found.writes ~= "all" and found.writes or nil
+  if writes == "all" then writes = nil end
   return {
-    writes = writes, keys = encode_keys(writes),
-    returns = found.returns ~= false,
+    writes = writes, keys = encode_keys(writes), returns = returns ~= false,
   }
 end
 

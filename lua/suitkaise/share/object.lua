@@ -49,7 +49,9 @@ end
 
 -- ---- methods ----
 
-local stubs = setmetatable({}, { __mode = "k" })
+-- class -> its stubs, which proxies hold: what they lead to may lead back to
+-- the class.
+local stubs = setmetatable({}, { __mode = "kv" })
 
 local function plain_arguments(n, first, ...)
   if n == 0 then return end
@@ -65,19 +67,17 @@ local function call(st, name, is_answered, ...)
     return run(st.root, where, st.path, st.depth, st.writes, true,
                "inner_method", st.keys, name, plain_arguments(n, ...))
   end
-  return run(st.root, where, st.path, st.depth,
-             not st.is_whole and about.keys or nil, true, "method", name,
-             plain_arguments(n, ...))
+  local keys = not st.is_whole and about.keys or nil
+  return run(st.root, where, st.path, st.depth, keys, true, "method",
+             keys or false, name, plain_arguments(n, ...))
 end
 
 -- What `obj.name` is: a function that runs the method in the coordinator when
 -- it is given a proxy, and the method itself for any other object.
-local function stub_of(class, name, method)
-  local of_class = stubs[class]
-  if not of_class then
-    of_class = {}
-    stubs[class] = of_class
-  end
+local function stub_of(proxy_state, name, method)
+  local class = proxy_state.class
+  local of_class = stubs[class] or {}
+  stubs[class], proxy_state.stubs = of_class, of_class
   if not of_class[name] then
     local here = meta.local_method(class, name)
     of_class[name] = function(self, ...)
@@ -130,7 +130,22 @@ local function longer(keys, key)
   return all
 end
 
-local function wrap(st, key, value)
+local function deep_copy(value, copies)
+  if type(value) ~= "table" then return value end
+  if copies[value] then return copies[value] end
+  local copy = {}
+  copies[value] = copy
+  for k, v in next, value do
+    copy[deep_copy(k, copies)] = deep_copy(v, copies)
+  end
+  return setmetatable(copy, getmetatable(value))
+end
+
+-- What reading `key` of `owner`, a copy of what `st` stands for, gives: of a
+-- table that is in there a proxy; what was computed is the reader's own.
+local function wrap(st, key, owner)
+  local value = rawget(owner, key)
+  if value == nil then return deep_copy(owner[key], {}) end
   if type(value) ~= "table" then return value end
   return inner(st, longer(st.keys, key), key, value)
 end
@@ -188,19 +203,21 @@ local function replica(st)
 end
 
 local function read_whole(st, key)
-  return wrap(st, key, replica(st)[key])
+  return wrap(st, key, replica(st))
 end
 
 local function read_field(st, key)
   local value, kind = proxy.read(st, key)
   if kind == kinds.CERIAL and type(value) == "table" then
-    return wrap(st, key, field_table(st, key))
+    value = field_table(st, key)
+    if type(value) ~= "table" then return value end
+    return inner(st, { key }, key, value)
   end
   if kind == kinds.ABSENT then
     if look_again(st) and st.is_whole then return read_whole(st, key) end
     value = class_value(st.class, key)
     if value == nil and is_computing(st.class) then
-      return wrap(st, key, replica(st)[key])
+      return wrap(st, key, replica(st))
     end
   end
   return value
@@ -208,12 +225,12 @@ end
 
 -- A field cannot hide a method: then no call needs to look for one first.
 local function miss(st, key)
-  local of_class = stubs[st.class]
+  local of_class = st.stubs
   local stub = of_class and of_class[key]
   if stub then return stub end
   local method = class_value(st.class, key)
   if type(method) == "function" then
-    return stub_of(st.class, key, method)
+    return stub_of(st, key, method)
   end
   if st.is_whole then return read_whole(st, key) end
   return read_field(st, key)
@@ -225,8 +242,8 @@ local Object = { __name = "shared object" }
 proxy.Object = Object
 
 local function send_inside(st, key, value)
-  root.send(st.root, st.where, st.path, st.depth, st.writes, true, "inside",
-            st.keys or {}, "set", key, values.to_plain(value))
+  root.send(st.root, proxy.where(st.where, key), st.path, st.depth, st.writes,
+            true, "inside", st.keys or {}, "set", key, values.to_plain(value))
 end
 
 Object.__index = proxy.indexer(miss)
@@ -250,17 +267,6 @@ Object.__eq = proxy.equal
 
 function Object.__len(self)
   return #replica(states[self])
-end
-
-local function deep_copy(value, copies)
-  if type(value) ~= "table" then return value end
-  if copies[value] then return copies[value] end
-  local copy = {}
-  copies[value] = copy
-  for k, v in next, value do
-    copy[deep_copy(k, copies)] = deep_copy(v, copies)
-  end
-  return setmetatable(copy, getmetatable(value))
 end
 
 values.plain[Object] = function(self)
@@ -294,10 +300,10 @@ local function inner_index(self, key)
   if st.class then
     local method = class_value(st.class, key)
     if type(method) == "function" then
-      return stub_of(st.class, key, method)
+      return stub_of(st, key, method)
     end
   end
-  return wrap(st, key, target(st)[key])
+  return wrap(st, key, target(st))
 end
 
 local function inner_newindex(self, key, value)
@@ -327,9 +333,9 @@ function object.entries(self)
   local st = states[self]
   local value = st.keys and target(st) or replica(st)
   local keys, wrapped = {}, {}
-  for k, v in next, value do
+  for k in next, value do
     keys[#keys + 1] = k
-    wrapped[#keys] = wrap(st, k, v)
+    wrapped[#keys] = wrap(st, k, value)
   end
   return keys, wrapped
 end

@@ -5,7 +5,6 @@ local core = require "suitkaise.core"
 local serialize = require("suitkaise.cerial").serialize
 local errors = require "suitkaise.errors"
 local lists = require "suitkaise.share.lists"
-local meta = require "suitkaise.share.meta"
 local Mirror = require "suitkaise.share.mirror"
 local values = require "suitkaise.share.values"
 
@@ -23,14 +22,25 @@ local function store(mirror, writes, ...)
   return ...
 end
 
---- A method of an object.
-function actions.method(self, path, depth, name, ...)
+-- Keys as whoever called has put them -> a set of them; nil: all.
+local function set_of(self, keys)
+  if not keys then return nil end
+  local set = self.key_sets[keys]
+  if not set then
+    set = {}
+    for _, key in ipairs(core.share_keys(keys)) do set[key] = true end
+    self.key_sets[keys] = set
+  end
+  return set
+end
+
+--- A method of an object. `keys`: of the fields that it may change, which
+-- readers were told to wait for; false: all.
+function actions.method(self, path, depth, keys, name, ...)
   local mirror = Mirror.at(self, path, depth)
   local object = mirror.object
-  local class = getmetatable(object)
-  local method = object[name]
   self.calling = name
-  return store(mirror, meta.of(class, name).writes, method(object, ...))
+  return store(mirror, set_of(self, keys), object[name](object, ...))
 end
 
 -- The table that keys lead to, in an object.
@@ -106,6 +116,7 @@ end
 
 local function report(self)
   return function(err)
+    self.has_failed = true
     return {
       error = carried(err), call = self.calling, traceback = traceback("", 2),
       pid = core.getpid(),
@@ -116,13 +127,14 @@ end
 --- Made once for each root; the binding calls it with what the command says.
 function serve.make(self)
   Mirror.forget(self)
+  self.key_sets = {}
   local describe = report(self)
   return function(path, depth, _, is_dropped, what, ...)
     if is_dropped then
       Mirror.forget(self)
       values.forget_new(self)
     end
-    self.new_classes = {}
+    self.new_classes, self.has_failed = {}, nil
     self.calling = nil
     local action = actions[what]
     if not action then

@@ -69,14 +69,22 @@ end
 
 -- ---- classes ----
 
--- In the coordinator it is stored with what the running call changes.
-local function store_class(self, token, class)
+local function put_class(self, token, class)
   if self.handle:is_serving() then
     self.handle:change_set("", kinds.PRIVATE, token, values.leaf(class))
     self.new_classes[class] = token
   else
     root.set(self, "class", "", kinds.PRIVATE, token, values.leaf(class))
   end
+end
+
+-- A class is stored with all that it holds, its own metatable too. In the
+-- coordinator that is part of what the running call changes.
+local function store_class(self, token, class)
+  self.is_storing = true
+  local ok, err = pcall(put_class, self, token, class)
+  self.is_storing = nil
+  if not ok then error(err, 0) end
 end
 
 --- Nothing was kept of the running call: neither were its classes.
@@ -144,6 +152,28 @@ function values.class(self, where, token)
     self.tokens[class] = token
   end
   return class
+end
+
+--- For the binding: the name of a class that has none of its own; nil: it goes
+-- by value. What a failed call says cannot name classes that it has stored.
+function values.namer(self)
+  return function(class)
+    if self.name or self.is_storing then return nil end
+    if self.has_failed
+       and (not self.tokens[class] or self.new_classes[class]) then
+      return nil
+    end
+    local token = values.token(self, class)
+    return token:sub(1, 1) == "v" and "\1" .. self.id .. token or nil
+  end
+end
+
+function resolve.token(name)
+  local self = root.by_id[name:sub(2, 17)]
+  if not self then return nil, "the class is in a share that is not here" end
+  local ok, class = pcall(values.class, self, "class", name:sub(18))
+  if ok then return class end
+  return nil, errors.is(class, "Error") and class.message or tostring(class)
 end
 
 -- ---- objects ----
