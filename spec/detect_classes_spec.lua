@@ -264,8 +264,8 @@ describe("detect.method", function()
   end)
 
   it("sees that a table of others holds self", function()
-    local kept, class = { object = {} }, nil
-    class = class_of(function() kept.object.x = 1 end)
+    local kept = { object = {} }
+    local class = class_of(function() kept.object.x = kept.object.y end)
     function class:keep() kept.object = self end
     assert.equal("all", detect.method(class, "method").writes)
   end)
