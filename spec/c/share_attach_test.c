@@ -105,6 +105,7 @@ CLEAN_TEST("attaching what the process has already drops none of its locks") {
     CHECK(segment == sk_share_segment(share));
     sk_segment_close(segment);
     sk_share_close(again);
+    CHECK(sk_segment_attach(pid, fd, id ^ 1, &segment) == SKE_UNKNOWN);
     CHECK(holder_of(LOCK_PRESENT) == getpid());
     CHECK(holder_of(LOCK_LANES) == getpid());
   }
