@@ -202,7 +202,10 @@ describe("a Future", function()
   it("is cancelled at once, even when stopped", function()
     local future, pid = start_stuck()
     signal(pid, SIGSTOP)
+    collectgarbage "stop"
     assert.is_true(future:cancel())
+    assert.is_nil(io.open("/proc/" .. pid .. "/stat"))
+    collectgarbage "restart"
     raises("CancelledError", "cancelled", future.result, future)
     assert.is_false(future:cancel())
   end)

@@ -22,8 +22,13 @@ end
 
 local function spin() while true do end end
 
+local was_compiling = jit and jit.status()
+
 describe("timeout, here,", function()
-  after_each(helper.nothing_left)
+  after_each(function()
+    helper.nothing_left()
+    if jit then assert.equal(was_compiling, jit.status()) end
+  end)
 
   it("lets what is quick enough through, nils too", function()
     local f = skf(function(...) return ... end):timeout(PATIENCE)
@@ -164,12 +169,62 @@ describe("timeout, here,", function()
     if jit then assert.equal(was, jit.status()) end
   end)
 
+  if jit then
+    it("turns the compiler on again, and not when it was off", function()
+      local code = [[
+        local f = require "suitkaise.skfunction".skf(function(x)
+          if x then error "no" end
+        end):timeout(10)
+        f()
+        pcall(f, true)
+        print(jit.status())]]
+      assert.matches("^true", helper.run(code))
+      assert.matches("^false", helper.run(code, "-joff"))
+    end)
+  end
+
   it("hits nobody after its end", function()
     is_late(skf(spin):timeout(LIMIT))
     local begun, n = core.now(), 0
     while core.now() - begun < 3 * LIMIT do n = n + 1 end
     assert.is_true(n > 0)
     assert.is_nil((debug.gethook()))
+  end)
+
+  it("ends with a fork: not in what runs in the background", function()
+    local go = sk.Flag()
+    local later = skf(function()
+      local hook, compiles = debug.gethook(), jit and jit.status()
+      go:wait()
+      local n = 0
+      for i = 1, 1e5 do n = n + i % 2 end
+      return n, compiles, hook ~= nil
+    end):background()
+    local future
+    local begun = core.now()
+    is_late(skf(function()
+      future = later()
+      spin()
+    end):timeout(LIMIT))
+    helper.wait_until(function() return core.now() - begun > 2 * LIMIT end)
+    go:set()
+    local n, compiles, has_hook = future:result(PATIENCE)
+    assert.equal(5e4, n)
+    assert.equal(was_compiling, compiles)
+    assert.is_false(has_hook)
+  end)
+
+  it("ends with a fork of any kind", function()
+    local child
+    is_late(skf(function()
+      child = helper.fork(function()
+        local begun, n = core.now(), 0
+        while core.now() - begun < 3 * LIMIT do n = n + 1 end
+        assert(n > 0 and not debug.gethook())
+      end)
+      spin()
+    end):timeout(LIMIT))
+    assert.equal(0, (child:finish()))
   end)
 
   it("works in a coroutine", function()

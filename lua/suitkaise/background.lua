@@ -25,6 +25,8 @@ end
 -- In the child; it ends when this returns.
 local function serve(link, fn, args)
   local unpack = rawget(_G, "unpack") or table.unpack
+  local interrupt = package.loaded["suitkaise.skfunction.interrupt"]
+  if interrupt then interrupt.forget() end
   local function body() return pack(fn(unpack(args, 1, args.n))) end
   link:await()
   link:peek()

@@ -117,12 +117,21 @@ check = function()
   end
   local late = find_late(now)
   if not late or is_leaving() then return end
+  if late.generation ~= core.generation() then return interrupt.forget() end
   late.since = late.since or now
   if now > late.since then
     if now - late.since < GRACE_SECONDS then return end
     sethook(check, "", 1) -- where it runs now
   end
   error(late_error(late), 0)
+end
+
+--- A forked child is in none of the calls that its parent was in.
+function interrupt.forget()
+  while active do
+    restore(active)
+    active = active.outer
+  end
 end
 
 -- ---- a call ----
@@ -164,7 +173,7 @@ end
 local function new_call(name, seconds)
   return {
     deadline = core.now() + seconds, outer = active, name = name,
-    seconds = seconds,
+    seconds = seconds, generation = core.generation(),
   }
 end
 
