@@ -46,17 +46,33 @@ describe("a shared type in cerial's bytes", function()
       print(copy() .. " " .. counter.value)]])
   end)
 
-  it("is refused by another program", function()
+  -- What another program reads from a counter in these bytes.
+  local function read_elsewhere(bytes)
     local name = os.tmpname()
     local file = io.open(name, "wb")
-    file:write(cerial.serialize(shared.Counter(1)))
+    file:write(bytes)
     file:close()
-    assert.matches("DeserializationError: .*another program", helper.run([[
+    local text = helper.run([[
       local file = io.open("]] .. name .. [[", "rb")
-      local _, err = pcall(require "suitkaise.cerial".deserialize,
-                           file:read "*a", { trusted = true })
-      print(err)]]))
+      local _, value = pcall(require "suitkaise.cerial".deserialize,
+                             file:read "*a", { trusted = true })
+      print(type(value) == "userdata" and value:increment() or value)]])
     os.remove(name)
+    return text
+  end
+
+  it("is found by another program while one that has it lives", function()
+    local counter = shared.Counter(1)
+    assert.equal("2\n", read_elsewhere(cerial.serialize(counter)))
+    assert.equal(2, counter.value)
+  end)
+
+  it("is refused when no program has it any more", function()
+    local bytes = helper.run [[
+      local sk = require "suitkaise"
+      io.write(sk.cerial.serialize(sk.Counter(1)))]]
+    assert.matches("DeserializationError: .*another program",
+                   read_elsewhere(bytes))
   end)
 end)
 
