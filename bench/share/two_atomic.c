@@ -1,6 +1,7 @@
 /*
-** Two processes, a processor each, add to one word in memory that they share: prints how many
-** million additions a second they reach together. usage: two_atomic TIMES
+** Two processes, a processor each, add to one word in memory that they share:
+** prints how many million additions a second they reach together.
+** usage: two_atomic TIMES
 */
 #define _GNU_SOURCE
 #include <sched.h>

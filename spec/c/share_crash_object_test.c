@@ -141,7 +141,8 @@ static void queue_all (void *arg) {
   sk_command drop = { .kind = SK_DELETE, .path = *at("o.z") };
   sk_port *p, *q;
   (void)arg;
-  CHECK(sk_port_open(live, &p) == 0 && sk_port_open(live, &q) == 0);
+  CHECK(sk_port_open(live, &p) == 0);
+  CHECK(sk_port_open(live, &q) == 0);
   CHECK(share_port_claim(p) == 0 && share_port_claim(q) == 0);
   CHECK(call(p, 1) == 0);
   put_number(p, "o.z", 5);
