@@ -192,7 +192,7 @@ static void open_both (void) {
   call_both(1);
 }
 
-CLEAN_TEST("nor two fields of an object, one from before a call, one after it") {
+CLEAN_TEST("nor two fields of an object, of before and after a call") {
   int n, over = 0;
   pid_t pid;
   if (SANITIZED) return;
