@@ -148,11 +148,11 @@ end
 function access.pairs(t)
   check_table("pairs", t)
   if not states[t] then return pairs(t) end
-  local keys, values = entries(t)
+  local keys, read = entries(t)
   local i = 0
   return function()
     i = i + 1
-    return keys[i], values[i]
+    return keys[i], read[i]
   end, t
 end
 
@@ -162,9 +162,9 @@ end
 function access.ipairs(t)
   check_table("ipairs", t)
   if not states[t] then return ipairs(t) end
-  local keys, values = entries(t)
+  local keys, read = entries(t)
   local items = {}
-  for i, key in ipairs(keys) do items[key] = values[i] end
+  for i, key in ipairs(keys) do items[key] = read[i] end
   return ipairs(items)
 end
 
