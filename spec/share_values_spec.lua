@@ -65,7 +65,8 @@ describe("a value in a Share", function()
 
   if has_ffi then
     it("may be an int64, a uint64 or a complex number", function()
-      for _, n in ipairs { ffi.new("int64_t", -1), ffi.new("int64_t", 2 ^ 62) + 1,
+      for _, n in ipairs { ffi.new("int64_t", -1),
+                           ffi.new("int64_t", 2 ^ 62) + 1,
                            ffi.new("uint64_t", -1), ffi.new("complex", 1, 2) }
       do
         local a, b = round_trip(n)
@@ -278,12 +279,15 @@ describe("a key in a Share", function()
     local share = fixture.share()
     share[2 ^ 53] = "float"
     assert.equal("float", share[2 ^ 53])
-    if HAS_INTEGERS then assert.equal("float", share[math.tointeger(2 ^ 53)]) end
+    if HAS_INTEGERS then
+      assert.equal("float", share[math.tointeger(2 ^ 53)])
+    end
   end)
 
   for name, key in pairs {
     ["a table"] = {}, ["a function"] = print, NaN = 0 / 0,
-    ["a coroutine"] = coroutine.create(function() end), ["a Counter"] = sk.Counter(),
+    ["a coroutine"] = coroutine.create(function() end),
+    ["a Counter"] = sk.Counter(),
   } do
     it("cannot be " .. name .. ", and that is said", function()
       local share = fixture.share()
@@ -505,7 +509,9 @@ describe("random operations", function()
     if kind == 5 then return nil end
     if kind == 6 then return "short" end
     local t = {}
-    for _ = 1, math.random(0, 4) do t[random_key()] = random_value(depth + 1) end
+    for _ = 1, math.random(0, 4) do
+      t[random_key()] = random_value(depth + 1)
+    end
     return t
   end
 

@@ -11,6 +11,7 @@ local lists = require "suitkaise.share.lists"
 local object = require "suitkaise.share.object"
 local proxy = require "suitkaise.share.proxy"
 local root = require "suitkaise.share.root"
+local values = require "suitkaise.share.values"
 
 local states = proxy.states
 
@@ -38,7 +39,8 @@ end
 
 local function check_key(fname, key)
   local kind = type(key)
-  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+  if kind ~= "string" and kind ~= "boolean"
+     and (kind ~= "number" or key ~= key) then
     errors.argument(fname, "key", key, "a string, a number or a boolean",
                     "caller")
   end
@@ -60,11 +62,12 @@ function access.increment(t, key, n)
   local st = states[t]
   if not st then
     check_table("increment", t)
-    t[key] = t[key] + n
-    return t[key]
+    return lists.plain.increment(t, key, n)
   end
   check_key("increment", key)
-  if st.keys or st.is_whole then return object.apply(t, "increment", key, n) end
+  if st.keys or st.is_whole then
+    return object.apply_at(t, key, "increment", n)
+  end
   return root.add(st.root, proxy.where(st.where, key), st.path, st.depth, key,
                   n)
 end
@@ -84,8 +87,8 @@ function access.update(t, key, change, ...)
   end
   check_key("update", key)
   local st = shared_state("update", t)
-  if st.keys or st.is_whole then
-    object.apply(t, "update", key, change, ...)
+  if st.keys or st.class then
+    object.apply_at(t, key, "update", change, ...)
     return
   end
   root.call(st.root, proxy.where(st.where, key),
@@ -145,11 +148,11 @@ end
 function access.pairs(t)
   check_table("pairs", t)
   if not states[t] then return pairs(t) end
-  local keys, values = entries(t)
+  local keys, read = entries(t)
   local i = 0
   return function()
     i = i + 1
-    return keys[i], values[i]
+    return keys[i], read[i]
   end, t
 end
 
@@ -159,9 +162,9 @@ end
 function access.ipairs(t)
   check_table("ipairs", t)
   if not states[t] then return ipairs(t) end
-  local keys, values = entries(t)
+  local keys, read = entries(t)
   local items = {}
-  for i, key in ipairs(keys) do items[key] = values[i] end
+  for i, key in ipairs(keys) do items[key] = read[i] end
   return ipairs(items)
 end
 
@@ -179,7 +182,10 @@ end
 -- @return the copy
 function access.snapshot(t)
   check_table("snapshot", t)
-  return proxy.copy(t)
+  local st = states[t]
+  -- a Dict or List inside another value stays one
+  if st and not values.plain[st.metatable] then return proxy.copy_table(st) end
+  return values.copy(t)
 end
 
 -- ---- arrays ----
@@ -212,7 +218,7 @@ function access.insert(t, ...)
     errors.argument("insert", "value", value, "a value", "caller")
   end
   if states[t] then
-    apply(t, "insert", position, proxy.copy(value))
+    apply(t, "insert", position, values.to_plain(value))
   else
     lists.plain.insert(t, position, value)
   end
@@ -226,7 +232,7 @@ function access.remove(t, position)
   check_table("remove", t)
   if position ~= nil then check_position("remove", position) end
   if states[t] then return apply(t, "remove", position) end
-  return table.remove(t, position)
+  return lists.plain.remove(t, position)
 end
 
 return access

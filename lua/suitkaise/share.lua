@@ -20,6 +20,7 @@ local quick, states = root.quick, proxy.states
 
 local READ_TIMEOUT = 30
 local STOP_TIMEOUT = 5
+local PID_TIMEOUT = 2
 
 errors.define("ShareCallError", "ShareError")
 
@@ -216,8 +217,16 @@ function properties.is_running(st)
   return st.root.handle:state() == "running"
 end
 
+--- The coordinator's process; nil while the share is stopped. One that is
+-- being started or replaced is waited for.
 function properties.coordinator_pid(st)
-  return st.root.handle:pid()
+  local handle, ends = st.root.handle, core.now() + PID_TIMEOUT
+  local pid, before = handle:pid(), handle:await(0, 0)
+  while not pid and handle:state() == "running" and core.now() < ends do
+    before = handle:await(before, 0.01)
+    pid = handle:pid()
+  end
+  return pid
 end
 
 function properties.has_error(st)

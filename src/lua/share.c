@@ -113,7 +113,7 @@ static size_t size_field (lua_State *L, int index, const char *name) {
   return n;
 }
 
-/* Arguments: options, serve, describe, namer -> a share that is not open yet. */
+/* Arguments: options, serve, describe, namer -> a share that is not open. */
 static lsk_share *new_share (lua_State *L, sk_share_options *o) {
   lsk_share *h;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -144,7 +144,8 @@ static int open_port (lua_State *L, lsk_share *h, int rc) {
   return rc ? lsk_fail(L, rc, "share") : 1;
 }
 
-/* share_create(options, serve, describe, namer) -> share; or nil, message, code */
+/* share_create(options, serve, describe, namer) -> share; or nil, message,
+** code */
 static int core_share_create (lua_State *L) {
   sk_share_options o;
   lsk_share *h = new_share(L, &o);
@@ -158,8 +159,8 @@ static int core_share_open (lua_State *L) {
   return open_port(L, h, sk_share_open(o.name, &o, &h->share));
 }
 
-/* share_attach(options, serve, describe, namer): the share with options.id that the
-** process options.pid has as descriptor options.fd */
+/* share_attach(options, serve, describe, namer): the share with options.id that
+** the process options.pid has as descriptor options.fd */
 static int core_share_attach (lua_State *L) {
   sk_share_options o;
   lsk_share *h = new_share(L, &o);

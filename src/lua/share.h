@@ -40,6 +40,7 @@ typedef struct lsk_share {
   sk_change *change;   /* while a handler runs */
   enum lsk_reader reader;
   int dropped;         /* what the last handler changed was not kept */
+  int failed;          /* why a change of the running one could not be made */
   lsk_buffer path, answer;
 } lsk_share;
 

@@ -104,12 +104,14 @@ int lsk_share_serve (void *share, sk_change *c, const sk_command *cmd) {
   lua_State *L = h->run;
   int top = lua_gettop(L), rc;
   h->change = c;
+  h->failed = 0;
   lua_pushcfunction(L, protected_call);
   lua_pushlightuserdata(L, h);
   lua_pushlightuserdata(L, (void *)(uintptr_t)cmd);
   lua_pushvalue(L, SERVE);
   rc = lua_pcall(L, 3, LUA_MULTRET, 0);
-  if (rc) rc = answer_error(L, h);
+  if (h->failed) rc = h->failed;
+  else if (rc) rc = answer_error(L, h);
   else if (!lua_toboolean(L, top + 1)) {
     lua_settop(L, top + 2);  /* false, description */
     rc = answer_error(L, h);
@@ -136,7 +138,8 @@ static lsk_share *check_change (lua_State *L) {
   return h;
 }
 
-static int fail_change (lua_State *L, int rc) {
+static int fail_change (lua_State *L, lsk_share *h, int rc) {
+  h->failed = rc;
   luaL_error(L, "%s", sk_strerror(rc));
   return 0;
 }
@@ -161,7 +164,7 @@ static int change_get (lua_State *L) {
     lua_pushinteger(L, 0);
     return 1;
   }
-  if (rc) return fail_change(L, rc);
+  if (rc) return fail_change(L, h, rc);
   lua_pushinteger(L, (lua_Integer)item.kind);
   lsk_share_push(L, h, &item);
   return 2;
@@ -179,14 +182,14 @@ static int change_list (lua_State *L) {
   lua_pushnil(L);
   path = lsk_share_path(L, h, 2);
   rc = sk_change_list(h->change, &path, &data, &len, &pairs);
-  if (rc) return fail_change(L, rc);
+  if (rc) return fail_change(L, h, rc);
   return lsk_share_push_list(L, h, data, len, pairs);
 }
 
 static int set_change (lua_State *L, lsk_share *h, const lsk_payload *p) {
   sk_path path = lsk_share_path(L, h, 2);
   int rc = sk_change_set(h->change, &path, p->b.data, p->b.len);
-  return rc ? fail_change(L, rc) : 0;
+  return rc ? fail_change(L, h, rc) : 0;
 }
 
 /* change_set(path, depth, key, value): tables as tables; nil deletes */
@@ -199,7 +202,7 @@ static int change_set (lua_State *L) {
   if (lua_isnil(L, 5)) {
     path = lsk_share_path(L, h, 2);
     rc = sk_change_delete(h->change, &path);
-    return rc && rc != SKE_ABSENT ? fail_change(L, rc) : 0;
+    return rc && rc != SKE_ABSENT ? fail_change(L, h, rc) : 0;
   }
   p = lsk_share_payload(L, 1);
   if (lsk_share_value(L, h, 2, &p->b)) {

@@ -32,7 +32,7 @@ end
 
 function lists.plain.increment(t, key, n)
   local now = t[key]
-  if type(now) ~= "number" then error("it is no number", 0) end
+  if type(now) ~= "number" then error("there is no number to add to", 0) end
   t[key] = now + n
   return t[key]
 end

@@ -340,11 +340,21 @@ function object.entries(self)
   return keys, wrapped
 end
 
+local function apply(st, where, how, ...)
+  return root.call(st.root, where, st.path, st.depth, st.writes, true,
+                   "inside", st.keys or {}, how, ...)
+end
+
 --- Do something of lists.plain to what the proxy stands for -> its results.
 function object.apply(self, how, ...)
   local st = states[self]
-  return root.call(st.root, st.where, st.path, st.depth, st.writes, true,
-                   "inside", st.keys or {}, how, ...)
+  return apply(st, st.where, how, ...)
+end
+
+--- The same to one entry of it.
+function object.apply_at(self, key, how, ...)
+  local st = states[self]
+  return apply(st, proxy.where(st.where, key), how, key, ...)
 end
 
 return object

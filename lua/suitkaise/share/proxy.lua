@@ -40,6 +40,7 @@ local function check_key(st, key)
     refuse_key(st, key)
   end
 end
+proxy.check_key = check_key
 
 -- ---- making them ----
 

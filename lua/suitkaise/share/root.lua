@@ -40,6 +40,9 @@ local function insist(self, look, timeout)
     if self.handle:is_serving() then return nil, "", "SKE_SERVING" end
     local now = core.now()
     deadline = deadline or timeout and now + timeout
+    if self.read_until and (not deadline or deadline > self.read_until) then
+      deadline = self.read_until
+    end
     if deadline and now >= deadline then return nil, second, "SKE_TIMEOUT" end
     if rest then rest() end
   end
@@ -263,13 +266,29 @@ function root.flush(self, where, timeout)
   if not done then root.fail(self, where, message, code) end
 end
 
+local GRACE = 0.25 -- seconds that a read may take when a wait is over
+
+-- look(), which does not wait for reads much longer than until `deadline`.
+local function look_until(self, look, deadline)
+  if not deadline then return look() end
+  local before = self.read_until
+  self.read_until = deadline + GRACE
+  local ok, found = pcall(look)
+  self.read_until = before
+  if ok then return found end
+  if core.now() >= deadline and errors.is(found, "ShareTimeoutError") then
+    return false
+  end
+  error(found, 0)
+end
+
 --- Wait until look() is true or the time is over -> is it? It is called after
 -- every change of the share.
 function root.wait_until(self, look, timeout)
   local handle = self.handle
   local deadline = timeout and core.now() + timeout
   local before = handle:await(0, 0)
-  while not look() do
+  while not look_until(self, look, deadline) do
     if handle:is_serving() then
       root.fail(self, "wait_for", nil, "SKE_SERVING")
     end

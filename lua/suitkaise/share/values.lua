@@ -59,6 +59,11 @@ local function copy_plain(value, copies)
   return setmetatable(copy, debug.getmetatable(value))
 end
 
+--- A plain deep copy of anything, of proxies too.
+function values.copy(value)
+  return copy_plain(value, {})
+end
+
 --- `value` with a plain copy in place of each proxy in it; itself when there
 -- is none.
 function values.to_plain(value)

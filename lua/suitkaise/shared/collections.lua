@@ -79,13 +79,20 @@ local function new_class(name, content_of)
   })
 end
 
-local function plain_or_empty(class, initial)
-  if initial == nil then return {} end
-  if states[initial] then return proxy.copy(initial) end
-  if type(initial) ~= "table" or getmetatable(initial) then
-    errors.argument(class, "initial", initial, "a plain table", "caller")
+-- The plain table of an argument.
+local function check_plain(fname, argument, value)
+  local st = states[value]
+  if st and not st.class then
+    return st.keys and values.copy(value) or proxy.copy_table(st)
   end
-  return initial
+  if type(value) ~= "table" or getmetatable(value) then
+    errors.argument(fname, argument, value, "a plain table", "caller")
+  end
+  return values.to_plain(value)
+end
+
+local function plain_or_empty(class, initial)
+  return initial == nil and {} or check_plain(class, "initial", initial)
 end
 
 -- ---- Dict ----
@@ -122,7 +129,9 @@ function Dict.__len(self) return count(states[self]) end
 
 --- The value of a key, whatever its name.
 function dict.get(self, key, otherwise)
-  local value = proxy.read(state_of(Dict, self, "get"), key)
+  local st = state_of(Dict, self, "get")
+  local value = proxy.read(st, key)
+  if dict[key] then st.cache[key] = nil end -- it would hide the method
   if value == nil then return otherwise end
   return value
 end
@@ -134,7 +143,9 @@ end
 
 --- Take a key out, in one step.
 function dict.pop(self, key, otherwise)
-  local value = apply(state_of(Dict, self, "pop"), "pop", key)
+  local st = state_of(Dict, self, "pop")
+  proxy.check_key(st, key)
+  local value = apply(st, "pop", key)
   if value == nil then return otherwise end
   return value
 end
@@ -142,7 +153,7 @@ end
 --- Set all pairs of a table, in one step.
 function dict.update(self, t)
   local st = state_of(Dict, self, "update")
-  queue(st, "merge", plain_or_empty("Dict:update", t))
+  queue(st, "merge", check_plain("Dict:update", "pairs", t))
 end
 
 function dict.keys(self)
@@ -163,6 +174,7 @@ end
 
 function dict.contains(self, key)
   local st = state_of(Dict, self, "contains")
+  proxy.check_key(st, key)
   return root.get(st.root, st.where, st.path, st.depth, key, 0)
     ~= kinds.ABSENT
 end
@@ -208,14 +220,14 @@ function List.__newindex(self, key, value)
     errors.argument("List", "position", key, "a whole number of at least 1",
                     "caller")
   end
-  apply(states[self], "set", key, proxy.copy(value))
+  apply(states[self], "set", key, values.to_plain(value))
 end
 
 function List.__len(self) return proxy.length(states[self]) end
 
 local function check_value(method, value)
   if value == nil then refuse(List, method, "value", value, "a value") end
-  return proxy.copy(value)
+  return values.to_plain(value)
 end
 
 local function check_position(method, position)
@@ -232,8 +244,7 @@ end
 --- Append all items of an array, in one step.
 function list.extend(self, items)
   queue(state_of(List, self, "extend"), "extend",
-        plain_or_empty("List:extend", states[items] and proxy.copy(items)
-                       or items))
+        check_plain("List:extend", "items", items))
 end
 
 function list.insert(self, position, value)
@@ -304,7 +315,7 @@ end
 function results.set(self, worker, value)
   local st = state_of(Results, self, "set")
   check_worker(st, "set", worker)
-  if states[value] then value = proxy.copy(value) end
+  value = values.to_plain(value)
   proxy.write(st, worker, value ~= nil and values.leaf(value) or nil)
 end
 
