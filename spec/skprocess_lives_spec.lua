@@ -474,7 +474,10 @@ describe("a limit", function()
         self.outcome = { coroutine.resume(co) }
       end,
       __result__ = function(self)
-        local f = coroutine.wrap(function(...) coroutine.yield(...) error "e" end)
+        local f = coroutine.wrap(function(...)
+          coroutine.yield(...)
+          error "e"
+        end)
         return { self.pids, f(1, nil, 3), (select(2, pcall(f))) }
       end,
     }, { runs = 1, lives = 2, timeouts = { run = 0.1 } })

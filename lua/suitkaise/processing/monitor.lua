@@ -95,7 +95,8 @@ function monitor.watch(object, state)
   core.monitor_begin()
   local limit = state.config.time_limit
   local ends = limit and core.now() + limit
-  local is_restart, err = false, nil
+  local is_restart = false
+  local err
   repeat
     local process, why = start(state, child.live, object, state, is_restart)
     if not process then return speak(state, why) end
