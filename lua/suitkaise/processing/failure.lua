@@ -104,12 +104,12 @@ end
 -- @param channel
 -- @param message `error`, and `has_result`, `result` of `__error__`
 function failure.send(channel, message)
-  local ok, sent = pcall(channel.send, channel, "error", message)
+  local ok, sent = pcall(channel.say_error, channel, message)
   if ok and sent then return true end
   local err = message.error
   err.original_error = plain(err.original_error)
   if err.failure then err.failure = nil end
-  ok, sent = pcall(channel.send, channel, "error", message)
+  ok, sent = pcall(channel.say_error, channel, message)
   return ok and sent
 end
 

@@ -442,7 +442,7 @@ function owner.tell(state, value)
   if state.phase == "ended" then return false end
   if not state.channel then prepare(state.object[1], state) end
   local channel = state.channel
-  local ok, sent, waiting = pcall(channel.send, channel, "tell", value,
+  local ok, sent, waiting = pcall(channel.tell, channel, value,
                                   state.config.max_queued)
   if not ok then reraise(state, sent) end
   if sent then return true end
