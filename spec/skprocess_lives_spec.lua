@@ -519,6 +519,16 @@ describe("time_limit", function()
     assert.is_true(core.now() - begun < 0.2 + GRACE + SLACK)
   end)
 
+  it("ends it in order between sections as well", function()
+    for _ = 1, 5 do
+      local p = process({
+        __prerun__ = nothing, __run__ = nothing, __postrun__ = nothing,
+        __result__ = function() return "in order" end,
+      }, { time_limit = 0.05 })
+      assert.equal("in order", p:run())
+    end
+  end)
+
   it("wakes a process that listens", function()
     local p = process({
       __run__ = function(self) self.why = select(2, self:listen()) end,

@@ -443,8 +443,12 @@ static int channel_stop (lua_State *L) {
   return 0;
 }
 
+/* stopping() -> is it to stop, or is its time over? */
 static int channel_stopping (lua_State *L) {
-  lua_pushboolean(L, atomic_load(&lsk_checkchannel(L, 1)->life->stop) != 0);
+  life *f = lsk_checkchannel(L, 1)->life;
+  int64_t end = atomic_load(&f->end_ns);
+  if (end && sk_now_ns() >= end) atomic_store(&f->stop, 1);
+  lua_pushboolean(L, atomic_load(&f->stop) != 0);
   return 1;
 }
 
