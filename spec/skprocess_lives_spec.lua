@@ -541,9 +541,9 @@ describe("time_limit", function()
     it("holds for a section that is " .. case[1], function()
       local err = fails(process({
         __run__ = case[2],
-      }, { time_limit = 0.2, lives = 3 }))
+      }, { time_limit = 0.5, lives = 3 }))
       assert.is_true(sk.is(err, "ProcessTimeoutError"))
-      assert.equal(0.2, err.timeout)
+      assert.equal(0.5, err.timeout)
       assert.equal("run", err.section)
     end)
   end
