@@ -283,7 +283,9 @@ describe("a death", function()
         __error__ = function() die(15) end,
       }, { lives = lives })
       local err = fails(p)
-      assert.is_true(sk.is(err, "ProcessError"))
+      assert.is_true(sk.is(err, "ErrorHandlerError"))
+      assert.equal(15, err.original_error.signal)
+      assert.equal(9, err.failure.signal)
     end)
   end
 end)

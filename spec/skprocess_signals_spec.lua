@@ -88,6 +88,20 @@ describe("Ctrl-C while the owner waits", function()
     ]])
   end)
 
+  it("lasts no longer than the wait", function()
+    assert.equal("false\ttrue\ttrue\n", run[[
+      local p = process{ __run__ = function()
+        begun:set()
+        while true do end
+      end }
+      p:start()
+      local helper = soon(begun, function(pid) signal("INT", pid) end)
+      local ok, err = pcall(p.wait, p, 1)
+      print(ok, sk.is(err, "Interrupted"), p.is_alive)
+      p:kill()
+    ]])
+  end)
+
   it("reaches listen, too", function()
     assert.equal("false\ttrue\n", run[[
       local p = process{ __run__ = function(self)
