@@ -32,8 +32,8 @@ end
 
 local Empty = sk.Skprocess:extend "Empty"
 function Empty:init() self.config.runs = 1 end
-function Empty:__run__() end
-function Empty:__result__() return 1 end
+function Empty.__run__() end
+function Empty.__result__() return 1 end
 
 local byte = ffi.new("char[1]")
 
@@ -167,7 +167,7 @@ function Sections:init(limit)
   self.config.lives, self.config.timeouts.run = 2, limit
 end
 function Sections:__prerun__() self.begun = self.begun or core.now() end
-function Sections:__run__() end
+function Sections.__run__() end
 function Sections:__result__() return core.now() - self.begun end
 
 local function section_us(limit)

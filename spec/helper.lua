@@ -220,8 +220,8 @@ end
 -- mapping that was not there before, after what nobody holds was collected.
 -- Each is reported once, with the test that left it.
 function helper.nothing_left()
-  collectgarbage()
-  collectgarbage()
+  -- an object, then its state, then what that holds
+  for _ = 1, 3 do collectgarbage() end
   if not can_check then return end
   local now = snapshot()
   local lines = leftovers(now)

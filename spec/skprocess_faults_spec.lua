@@ -168,7 +168,8 @@ describe("Skprocess under faults", function()
         ok, err = pcall(p.start, p)
         if ok then running[#running + 1] = p end
       until not ok or #running > 100
-      print(sk.is(err, "ProcessError"), tostring(err):match "Too many open files")
+      print(sk.is(err, "ProcessError"),
+            tostring(err):match "Too many open files")
       print(#running > 20)
       for _, p in ipairs(running) do p:stop() end
       local done = 0

@@ -283,7 +283,9 @@ describe("a death", function()
         __error__ = function() die(15) end,
       }, { lives = lives })
       local err = fails(p)
-      assert.is_true(sk.is(err, "ProcessError"))
+      assert.is_true(sk.is(err, "ErrorHandlerError"))
+      assert.equal(15, err.original_error.signal)
+      assert.equal(9, err.failure.signal)
     end)
   end
 end)
@@ -474,7 +476,10 @@ describe("a limit", function()
         self.outcome = { coroutine.resume(co) }
       end,
       __result__ = function(self)
-        local f = coroutine.wrap(function(...) coroutine.yield(...) error "e" end)
+        local f = coroutine.wrap(function(...)
+          coroutine.yield(...)
+          error "e"
+        end)
         return { self.pids, f(1, nil, 3), (select(2, pcall(f))) }
       end,
     }, { runs = 1, lives = 2, timeouts = { run = 0.1 } })
@@ -516,6 +521,16 @@ describe("time_limit", function()
     assert.is_true(core.now() - begun < 0.2 + GRACE + SLACK)
   end)
 
+  it("ends it in order between sections as well", function()
+    for _ = 1, 5 do
+      local p = process({
+        __prerun__ = nothing, __run__ = nothing, __postrun__ = nothing,
+        __result__ = function() return "in order" end,
+      }, { time_limit = 0.05 })
+      assert.equal("in order", p:run())
+    end
+  end)
+
   it("wakes a process that listens", function()
     local p = process({
       __run__ = function(self) self.why = select(2, self:listen()) end,
@@ -528,9 +543,9 @@ describe("time_limit", function()
     it("holds for a section that is " .. case[1], function()
       local err = fails(process({
         __run__ = case[2],
-      }, { time_limit = 0.2, lives = 3 }))
+      }, { time_limit = 0.5, lives = 3 }))
       assert.is_true(sk.is(err, "ProcessTimeoutError"))
-      assert.equal(0.2, err.timeout)
+      assert.equal(0.5, err.timeout)
       assert.equal("run", err.section)
     end)
   end

@@ -2,7 +2,6 @@
 
 local core = require "suitkaise.core"
 local helper = require "spec.helper"
-local sk = require "suitkaise"
 
 -- What every program here begins with.
 local PRELUDE = [[
@@ -47,7 +46,10 @@ describe("Ctrl-C while the owner waits", function()
       assert.equal("false\ttrue\ntrue\tfinished\tfinished\n", run([[
         local function make()
           return process({
-            __run__ = function() begun:set() core.wait({}, {}, "eager", 0.01) end,
+            __run__ = function()
+              begun:set()
+              core.wait({}, {}, "eager", 0.01)
+            end,
             __onfinish__ = function(self) self.word = "finished" end,
             __result__ = function(self) return self.word end,
           }, { lives = ]] .. lives .. [[ })
@@ -83,6 +85,20 @@ describe("Ctrl-C while the owner waits", function()
       ok, err = pcall(p.result, p)
       print(ok, err.signal)
       os.exit(0)
+    ]])
+  end)
+
+  it("lasts no longer than the wait", function()
+    assert.equal("false\ttrue\ttrue\n", run[[
+      local p = process{ __run__ = function()
+        begun:set()
+        while true do end
+      end }
+      p:start()
+      local helper = soon(begun, function(pid) signal("INT", pid) end)
+      local ok, err = pcall(p.wait, p, 1)
+      print(ok, sk.is(err, "Interrupted"), p.is_alive)
+      p:kill()
     ]])
   end)
 

@@ -380,6 +380,49 @@ describe("Skprocess", function()
     end)
   end)
 
+  describe("timers", function()
+    it("have the time of every section and of every run", function()
+      local p = process({
+        __prerun__ = nothing,
+        __run__ = function() core.wait({}, {}, "eager", 0.01) end,
+        __result__ = function(self) return self.timers.run.num_times end,
+      }, { runs = 5 })
+      assert.equal(5, p:run())
+      local timers = p.timers
+      assert.equal(5, timers.prerun.num_times)
+      assert.equal(5, timers.run.num_times)
+      assert.equal(5, timers.full_run.num_times)
+      assert.equal(1, timers.result.num_times)
+      assert.equal(0, timers.postrun.num_times)
+      assert.is_nil(timers.postrun.mean)
+      assert.is_true(timers.run.min >= 0.009)
+      assert.is_true(timers.run.mean < 5)
+      assert.is_true(timers.full_run:percentile(95) >= timers.run.min)
+    end)
+
+    it("come while it runs, outlive a death, and begin anew with it",
+    function()
+      local go = sk.Flag(false)
+      local p = process({
+        __run__ = function(self)
+          core.wait({}, {}, "eager", 0.02)
+          if self.current_run == 20 then
+            go:wait(20)
+            os.execute("kill -9 " .. self.pid)
+          end
+        end,
+      }, {})
+      p:start()
+      helper.wait_until(function() return p.timers.run.num_times > 0 end)
+      go:set()
+      p:wait(20)
+      assert.is_true(p.timers.run.num_times > 0)
+      p.config.runs = 2
+      p:run()
+      assert.equal(2, p.timers.run.num_times)
+    end)
+  end)
+
   describe("a finished object", function()
     it("can be changed and started again", function()
       local p = process({
@@ -457,7 +500,7 @@ describe("Skprocess", function()
       local function make()
         local Local = sk.class("Local", sk.Skprocess)
         function Local:__run__() self:stop() end
-        function Local:__result__() return "local" end
+        function Local.__result__() return "local" end
         return Local()
       end
       assert.equal("local", make():run())

@@ -150,7 +150,7 @@ end
 local Owner = sk.Skprocess:extend "Owner"
 function Owner:init() self.config.runs, self.config.lives = 1, 3 end
 function Owner:__run__() self.done = sums() end
-function Owner:__result__() return { 0, "" } end
+function Owner.__result__() return { 0, "" } end
 
 local function owners()
   local p = Owner()
@@ -160,7 +160,7 @@ end
 
 local Stuck = sk.Skprocess:extend "Stuck"
 function Stuck:init() self.config.timeouts.run, self.config.lives = 0.05, 2 end
-function Stuck:__run__() while true do end end
+function Stuck.__run__() while true do end end
 
 local function limits()
   local p = Stuck()

@@ -1,8 +1,8 @@
 --- Skprocess: a process with a life cycle.
 --
--- A class below Skprocess says what its process does in its hooks: `__prerun__`,
--- `__run__`, `__postrun__` again and again, then `__onfinish__` and
--- `__result__`; `__error__` when it is out of lives.
+-- A class below Skprocess says what its process does in its hooks:
+-- `__prerun__`, `__run__`, `__postrun__` again and again, then `__onfinish__`
+-- and `__result__`; `__error__` when it is out of lives.
 -- @classmod suitkaise.skprocess
 -- @usage local Count = sk.Skprocess:extend "Count"
 -- function Count:init(n) self.n, self.config.runs = 0, n end

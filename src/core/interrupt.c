@@ -40,27 +40,25 @@ static void on_interrupt (int signal, siginfo_t *info, void *context) {
   call_hosts(signal, info, context);
 }
 
-static int is_wanted (void) {
-  return !sigaction(SIGINT, NULL, &before) && before.sa_handler != SIG_IGN;
-}
-
-static void install (void) {
+/* 0 when it was ignored, and is again. */
+static int install (void) {
   struct sigaction act;
   memset(&act, 0, sizeof act);
   act.sa_sigaction = on_interrupt;
   act.sa_flags = SA_SIGINFO;
   sigemptyset(&act.sa_mask);
-  sigaction(SIGINT, &act, NULL);
+  if (sigaction(SIGINT, &act, &before)) return 0;
+  if (before.sa_handler != SIG_IGN) return 1;
+  sigaction(SIGINT, &before, NULL);
+  return 0;
 }
 
 int sk_interrupts_begin (sk_bell *b) {
   int is_begun;
   sk_family_lock();
-  is_begun = waits > 0 || is_wanted();
-  if (is_begun) {
-    atomic_store(&to_ring, b);
-    if (waits++ == 0) install();
-  }
+  atomic_store(&to_ring, b);
+  is_begun = waits > 0 || install();
+  if (is_begun) waits++;
   sk_family_unlock();
   return is_begun;
 }

@@ -218,6 +218,7 @@ int sk_process_fork (sk_process **out) {
     rc = fork_watched(p);
     if (rc < 0) forget(p);
   }
+  if (rc == SK_CHILD) return rc;  /* p is the parent's: not a page to touch */
   if (rc) {
     free(p);
     return rc;

@@ -18,7 +18,7 @@
 
 enum kind { TELL = 1, RESULT, ERROR, TIMES };
 
-static const char *const kinds[] = { "tell", "result", "error", "times", NULL };
+static const char *const kinds[] = { "tell", "result", "error", "times" };
 
 /* ---- life ---- */
 
@@ -197,17 +197,16 @@ static int publish (lsk_channel *c, uint32_t kind) {
   return 0;
 }
 
-/* send(kind, value, max | nil) -> true, or false and how many bytes wait when
-** with this one it would be more than max, or more than there is room for */
-static int channel_send (lua_State *L) {
+/* (value, max | nil) -> true, or false and how many bytes wait when with this
+** one it would be more than max, or more than there is room for */
+static int send (lua_State *L, enum kind kind) {
   lsk_channel *c = check_own(L);
-  uint32_t kind = (uint32_t)luaL_checkoption(L, 2, NULL, kinds) + 1;
   size_t waiting = sk_lane_pending(c->out);
   int rc;
-  encode(L, c, 3);
-  if (lua_isnoneornil(L, 4)) rc = publish(c, kind);
+  encode(L, c, 2);
+  if (lua_isnoneornil(L, 3)) rc = publish(c, kind);
   else {
-    lua_Number max = lua_tonumber(L, 4);
+    lua_Number max = lua_tonumber(L, 3);
     int fits = (lua_Number)waiting + (lua_Number)c->message.len <= max;
     rc = fits ? publish(c, kind) : SKE_FULL;
   }
@@ -217,6 +216,18 @@ static int channel_send (lua_State *L) {
   lua_pushboolean(L, !rc);
   lua_pushnumber(L, (lua_Number)waiting);
   return 2;
+}
+
+static int channel_tell (lua_State *L) {
+  return send(L, TELL);
+}
+
+static int channel_say_result (lua_State *L) {
+  return send(L, RESULT);
+}
+
+static int channel_say_error (lua_State *L) {
+  return send(L, ERROR);
 }
 
 /* Push an array of section numbers and one of seconds, in turn. */
@@ -432,8 +443,12 @@ static int channel_stop (lua_State *L) {
   return 0;
 }
 
+/* stopping() -> is it to stop, or is its time over? */
 static int channel_stopping (lua_State *L) {
-  lua_pushboolean(L, atomic_load(&lsk_checkchannel(L, 1)->life->stop) != 0);
+  life *f = lsk_checkchannel(L, 1)->life;
+  int64_t end = atomic_load(&f->end_ns);
+  if (end && sk_now_ns() >= end) atomic_store(&f->stop, 1);
+  lua_pushboolean(L, atomic_load(&f->stop) != 0);
   return 1;
 }
 
@@ -533,7 +548,9 @@ static const luaL_Reg channel_methods[] = {
   { "hide", channel_hide },
   { "adopt", channel_adopt },
   { "is_own", channel_is_own },
-  { "send", channel_send },
+  { "tell", channel_tell },
+  { "say_result", channel_say_result },
+  { "say_error", channel_say_error },
   { "next", channel_next },
   { "pending", channel_pending },
   { "unread", channel_unread },

@@ -29,7 +29,7 @@ static int core_exit (lua_State *L) {
 static void replace_os_exit (lua_State *L) {
   lua_getglobal(L, "os");
   if (lua_istable(L, -1)) {
-    lua_pushcfunction(L, core_exit);
+    lua_pushvalue(L, lua_upvalueindex(1));  /* made before: see core_fork */
     lua_setfield(L, -2, "exit");
   }
   lua_pop(L, 1);
@@ -89,7 +89,8 @@ static void run_child (lua_State *L, int nargs) {
   sk_process_exit(FAILED);
 }
 
-/* fork(fn, ...) -> process; in the child fn(...) runs and the child ends */
+/* fork(fn, ...) -> process; in the child fn(...) runs and the child ends. Its
+** upvalue is core.exit: a child that does little should touch few pages. */
 static int core_fork (lua_State *L) {
   process_ud *ud;
   int rc, nargs = lua_gettop(L) - 1, loop_fd;
@@ -270,7 +271,6 @@ static int core_signal_name (lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-  { "fork", core_fork },
   { "exit", core_exit },
   { "child_hook", core_child_hook },
   { "getpid", core_getpid },
@@ -291,4 +291,7 @@ static const luaL_Reg functions[] = {
 void lsk_open_process (lua_State *L) {
   lsk_newclass(L, PROCESS, process_methods);
   luaL_setfuncs(L, functions, 0);
+  lua_pushcfunction(L, core_exit);
+  lua_pushcclosure(L, core_fork, 1);
+  lua_setfield(L, -2, "fork");
 }

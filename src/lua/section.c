@@ -25,6 +25,7 @@ static struct {
   sk_bell *bell;              /* rung when the time is over */
   int64_t deadline_ns;
   volatile sig_atomic_t is_armed;
+  volatile sig_atomic_t is_set;  /* the alarm, maybe of a section before */
   volatile sig_atomic_t has_fired;
   lua_Hook hook;              /* what was there */
   int mask, count;
@@ -91,6 +92,7 @@ static void set_deadline (lua_State *L, life *f, int64_t now) {
     deadline = end + END_GRACE_NS;
     limit = 0;  /* none of its own */
   }
+  if (end && now >= end) atomic_store(&f->stop, 1);
   running.deadline_ns = deadline;
   atomic_store_explicit(&f->limit_ns, limit, memory_order_relaxed);
   atomic_store_explicit(&f->deadline_ns, deadline, memory_order_relaxed);
@@ -106,16 +108,18 @@ static void begin (lua_State *L, lsk_channel *c, int64_t now) {
   set_deadline(L, f, now);
   atomic_store_explicit(&f->section, (uint32_t)lua_tointeger(L, ARG_SECTION),
                         memory_order_release);
-  if (!running.deadline_ns) return;
-  running.is_armed = 1;
-  sk_alarm_set(next_alarm(now), on_alarm);
+  /* one system call for each section with a limit, not two: the alarm is put
+  ** off by the next one, and means nothing in between */
+  if (!running.deadline_ns && !running.is_set) return;
+  running.is_armed = running.deadline_ns != 0;
+  running.is_set = running.is_armed;
+  sk_alarm_set(running.is_armed ? next_alarm(now) : 0, on_alarm);
 }
 
 /* -> nanoseconds that it took */
 static int64_t end (lua_State *L, life *f, int64_t begun) {
   int64_t now = sk_now_ns();
   running.is_armed = 0;
-  if (running.deadline_ns) sk_alarm_set(0, on_alarm);
   if (running.has_fired) {
     /* what another coroutine had is gone; its hook goes when it is called */
     if (running.hooked == L)

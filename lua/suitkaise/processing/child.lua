@@ -20,8 +20,8 @@ local FLUSH_SECONDS = 0.25 -- between two reports of times
 local child = {}
 
 function child.tell(state, value)
-  local ok, sent, waiting = pcall(state.channel.send, state.channel, "tell",
-                                  value, state.config.max_queued)
+  local ok, sent, waiting = pcall(state.channel.tell, state.channel, value,
+                                  state.config.max_queued)
   if not ok then errors.reraise(sent) end
   if sent then return true end
   errors.raise("QueueFullError", {
@@ -242,7 +242,7 @@ function Life:finish()
   end
   self.channel:send_times()
   local sent
-  ok, sent = pcall(self.channel.send, self.channel, "result", result)
+  ok, sent = pcall(self.channel.say_result, self.channel, result)
   if ok and not sent then
     sent = errors.new("QueueFullError", { message = "it is too large" })
   end

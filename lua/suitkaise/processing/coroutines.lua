@@ -26,11 +26,11 @@ function coroutines.follow(channel)
     channel:running(type(co) == "thread" and co or before)
     return back(channel, not is_main and before or nil, resume(co, ...))
   end
-  coroutine.resume = followed
-  function coroutine.wrap(fn)
+  rawset(coroutine, "resume", followed)
+  rawset(coroutine, "wrap", function(fn)
     local co = create(fn)
     return function(...) return unwrap(followed(co, ...)) end
-  end
+  end)
 end
 
 return coroutines

@@ -94,6 +94,18 @@ function failure.died(state, who, code, signal, run)
   })
 end
 
+--- The error of a process that died in `__error__`.
+-- @param state of the process
+-- @param died its death
+-- @param err what it was to handle
+function failure.unhandled(state, died, err)
+  return errors.new("ErrorHandlerError", {
+    message = state.name .. ": __error__ did not come to its end",
+    original_error = died, failure = err, current_run = err.current_run,
+    pid = died.pid, section = "error",
+  })
+end
+
 -- Errors travel as they are; what of them cannot goes as its text.
 local function plain(value)
   local ok, text = pcall(tostring, value)
@@ -104,12 +116,12 @@ end
 -- @param channel
 -- @param message `error`, and `has_result`, `result` of `__error__`
 function failure.send(channel, message)
-  local ok, sent = pcall(channel.send, channel, "error", message)
+  local ok, sent = pcall(channel.say_error, channel, message)
   if ok and sent then return true end
   local err = message.error
   err.original_error = plain(err.original_error)
   if err.failure then err.failure = nil end
-  ok, sent = pcall(channel.send, channel, "error", message)
+  ok, sent = pcall(channel.say_error, channel, message)
   return ok and sent
 end
 

@@ -2,6 +2,7 @@
 -- kills it.
 -- @module suitkaise.processing.interrupts
 
+local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local registry = require "suitkaise.processing.registry"
 
@@ -43,18 +44,22 @@ end
 -- pressed again, and raise.
 -- @tparam int n
 -- @tparam function is_over is_over(state) -> has it ended?
+-- @tparam ?number deadline of the wait
 -- @raise Interrupted
-function interrupts.obey(n, is_over)
+function interrupts.obey(n, is_over, deadline)
   each_running(ask_to_stop)
   local state = any_running(is_over)
-  while state and n < 2 do
-    n = n + state.channel:wait(state.process, nil, false, true)
+  local left = deadline and deadline - core.now()
+  while state and n < 2 and not (left and left <= 0) do
+    n = n + state.channel:wait(state.process, left, false, true)
     state = any_running(is_over)
+    left = deadline and deadline - core.now()
   end
   if n >= 2 then each_running(kill) end
   errors.raise("Interrupted", {
-    message = n < 2 and "interrupted: all processes have finished"
-      or "interrupted again: all processes were killed",
+    message = n >= 2 and "interrupted again: all processes were killed"
+      or state and "interrupted: processes were told to stop"
+      or "interrupted: all processes have finished",
   }, "caller")
 end
 

@@ -82,10 +82,7 @@ local function handle_error(object, state, err, ends)
   if not process then return speak(state, why) end
   local died = watch(state, process, ends)
   if not died then return end
-  speak(state, errors.new("ErrorHandlerError", {
-    message = state.name .. ": __error__ did not come to an end",
-    original_error = died, failure = err, current_run = err.current_run,
-  }))
+  speak(state, failure.unhandled(state, died, err))
 end
 
 --- Run a process to its end, in as many children as it has lives.
@@ -95,7 +92,8 @@ function monitor.watch(object, state)
   core.monitor_begin()
   local limit = state.config.time_limit
   local ends = limit and core.now() + limit
-  local is_restart, err = false, nil
+  local is_restart = false
+  local err
   repeat
     local process, why = start(state, child.live, object, state, is_restart)
     if not process then return speak(state, why) end

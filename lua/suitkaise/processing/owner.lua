@@ -73,10 +73,13 @@ local function open_channel(state, max_queued)
   return channel
 end
 
-local function close_channel(state)
+-- Nobody else uses it any more if `is_free`.
+local function close_channel(state, is_free)
   local channel = state.channel
   state.channel = nil
-  if state.config.max_queued ~= MAX_QUEUED then return channel:close() end
+  if not is_free or state.config.max_queued ~= MAX_QUEUED then
+    return channel:close()
+  end
   channel:reset()
   spare[1] = channel
 end
@@ -203,7 +206,7 @@ function owner.start(object, state)
   local fn = state.is_monitored and monitor.watch or child.live
   local ok, why = fork(object, state, fn)
   if not ok then
-    close_channel(state)
+    close_channel(state, true)
     fail(state, "ProcessError", "cannot start its process: " .. why)
   end
   state.phase = "running"
@@ -277,29 +280,44 @@ local function outcome_of_death(state, code, signal)
   if state.is_killed then signal = 9 end
   local who = state.is_monitored and not state.is_killed and "its monitor"
     or "it"
-  return failure.died(state, who, code, signal, state.channel:run())
+  local err = failure.died(state, who, code, signal, state.channel:run())
+  if not state.handling or state.is_killed then return err end
+  return failure.unhandled(state, err, state.handling)
 end
 
 -- A child without a monitor died: __error__ is for a fresh one.
 local function handle_death(state, err)
   local object = state.object[1]
-  if state.is_killed or state.is_handling or state.is_monitored
+  if state.is_killed or state.handling or state.is_monitored
      or not object or not object.__error__ then
     return false
   end
   state.process:close()
-  state.is_handling = true
+  state.handling = err
   return fork(object, state, child.live_error, err)
+end
+
+local GONE_SECONDS = 0.5 -- that a dead monitor's child may take to follow
+
+-- Wait for the end of a child whose monitor is dead. -> has it come?
+local function await_gone(pid)
+  local deadline = core.now() + GONE_SECONDS
+  while pid > 0 and not core.gone(pid) do
+    if core.now() >= deadline then return false end
+    core.wait({}, {}, "eager", 5e-4)
+  end
+  return true
 end
 
 local function forget(state)
   registry.running()[state] = nil
   state.process:close()
-  state.process, state.is_handling = nil, nil
+  state.process, state.handling = nil, nil
   state.phase = "ended"
   state.run = state.channel:run()
-  state.last_pid = select(2, state.channel:pid())
-  close_channel(state)
+  local pid, last = state.channel:pid()
+  state.last_pid = last
+  close_channel(state, not state.is_monitored or await_gone(pid))
 end
 
 -- The process has ended, with this: take its last words and forget it, or go
@@ -312,17 +330,12 @@ local function settle(state, code, signal)
       original_error = err, current_run = state.channel:run(),
     }) }
   end
-  if state.late then
-    state.outcome = { error = state.late }
-    state.late = nil
-  elseif not state.outcome then
-    err = outcome_of_death(state, code, signal)
+  if not state.outcome then
+    err = state.late or outcome_of_death(state, code, signal)
+    if not state.late and handle_death(state, err) then return end
     state.outcome = { error = err }
-    if handle_death(state, err) then
-      state.outcome = nil
-      return
-    end
   end
+  state.late = nil
   state.error = state.error or state.outcome.error
   pcall(owner.sync, state)
   forget(state)
@@ -337,16 +350,11 @@ local function poll(state)
   return state.phase ~= "running"
 end
 
-local GONE_SECONDS = 0.5 -- that a killed monitor's child may take to follow
-
 -- End its processes now.
 local function kill_all(state)
   local pid = state.is_monitored and (state.channel:pid()) or 0
   state.process:finish()
-  local deadline = core.now() + GONE_SECONDS
-  while pid > 0 and not core.gone(pid) and core.now() < deadline do
-    core.wait({}, {}, "eager", 5e-4)
-  end
+  await_gone(pid)
 end
 
 -- Limits hold, and ends are noticed, also when the monitor is stopped.
@@ -376,10 +384,6 @@ local function slice(left, due, for_messages)
   return left < math.huge and left or nil
 end
 
-local function is_over(state)
-  return poll(state)
-end
-
 -- Sleep once, at most until the deadline; Ctrl-C raises when all have ended.
 local function sleep(state, deadline, for_messages)
   local left = deadline and math.max(deadline - core.now(), 0) or math.huge
@@ -387,7 +391,7 @@ local function sleep(state, deadline, for_messages)
   local pressed = state.channel:wait(
     state.process, slice(left, due, for_messages), for_messages,
     interrupts.are_on())
-  if pressed > 0 then interrupts.obey(pressed, is_over) end
+  if pressed > 0 then interrupts.obey(pressed, poll, deadline) end
 end
 
 --- Wait for its end.
@@ -442,7 +446,7 @@ function owner.tell(state, value)
   if state.phase == "ended" then return false end
   if not state.channel then prepare(state.object[1], state) end
   local channel = state.channel
-  local ok, sent, waiting = pcall(channel.send, channel, "tell", value,
+  local ok, sent, waiting = pcall(channel.tell, channel, value,
                                   state.config.max_queued)
   if not ok then reraise(state, sent) end
   if sent then return true end
