@@ -163,11 +163,12 @@ local function send_rest(self, timeout)
   local e, deadline = self._end, timeout and core.now() + timeout
   local ok, message, code = false, nil, nil
   while ok == false do
-    local done, in_time = self._waiter.pcall(await, self, core.pipe_room,
-                                             deadline)
+    local done, in_time, is_closed = self._waiter.pcall(
+      await, self, core.pipe_room, deadline)
     if not done or not in_time then e:drop() end -- then none of it was sent
     if not done then error(in_time, 0) end
     if not in_time then return nil, "timeout" end
+    if is_closed then e:drop() refuse(self, "send", nil, "SKE_CLOSED") end
     ok, message, code = e:flush()
   end
   if not ok then refuse(self, "send", message, code) end

@@ -22,6 +22,7 @@
 #define MAGIC "SKPIPE01"
 #define KEEP_BYTES ((size_t)64 << 10)  /* of a buffer for messages */
 #define SLICE_NS 50000000   /* how often a waiting end looks for the other */
+#define LOOK_NS 20000       /* a sender looks no more often than that */
 #define SPIN_NS 50000
 #define MOST_CREDIT 4
 #define REST 64
@@ -66,6 +67,7 @@ struct sk_pipe {
   int travels;            /* it may be on its way as bytes */
   int is_locked;          /* the point is not to be handed on */
   uint32_t users[2];
+  int64_t looked_ns;      /* when a sender looked whether the other lives */
   int credit, rest;       /* see spin_time */
   sk_pipe *next;          /* all pipes of this process */
 };
@@ -429,12 +431,25 @@ static size_t put_piece (sk_lane *l, const uint8_t *bytes, size_t len,
   return n;
 }
 
+/* Is it known that nobody will read it? A look at the lock is a system call, so
+** that quick senders take the last one's word for it. */
+static int is_gone (sk_pipe *p, enum sk_side side) {
+  int64_t now;
+  if (is_closed(p, side)) return 1;
+  now = os_now_ns();
+  if (now - p->looked_ns < LOOK_NS) return 0;
+  p->looked_ns = now;
+  if (!is_dead(p, side)) return 0;
+  p->looked_ns = 0;
+  return 1;
+}
+
 int sk_pipe_put (sk_pipe *p, enum sk_side side, const void *bytes, size_t len,
                  size_t *sent) {
   sk_lane *l = p->lanes[side];
   int rc = l && len ? enter(p, side) : SKE_INVAL;
   if (rc) return rc;
-  if (is_closed(p, other(side))) rc = SKE_CLOSED;
+  if (is_gone(p, other(side))) rc = SKE_CLOSED;
   while (!rc && *sent < len) {
     size_t n = put_piece(l, (const uint8_t *)bytes + *sent, len - *sent,
                          *sent == 0);
