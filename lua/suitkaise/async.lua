@@ -219,6 +219,15 @@ function async.TaskPool(opts)
   return require "suitkaise.async.taskpool"(opts)
 end
 
+--- Pipes whose waits yield the task: `async.Pipe.pair`, as that of
+-- @{suitkaise.pipe}.
+-- @field Pipe
+async.Pipe = {
+  pair = function(opts)
+    return require "suitkaise.pipe".async_pair(opts)
+  end,
+}
+
 -- ---- loops that are not libuv's ----
 
 --- Run what is ready and return: for a host whose loop is not libuv's.

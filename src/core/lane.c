@@ -24,6 +24,8 @@ struct lane_words {
   _Atomic uint64_t base;     /* writer, while empty: pos of the ring's start */
   _Atomic uint64_t backed;   /* writer, wide: pages exist up to this pos */
   _Atomic uint64_t dropped;  /* writer, wide: and from this one on */
+  uint64_t ring;             /* creator, not wide: its offset */
+  uint64_t bytes;            /* creator, not wide: its size */
   _Alignas(SK_LINE) _Atomic uint64_t released;   /* reader */
 };
 
@@ -114,9 +116,35 @@ int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
     free(l);
     return rc;
   }
-  l->bytes = bytes;
+  l->words->ring = ring;
+  l->words->bytes = l->bytes = bytes;
   *out = l;
   return 0;
+}
+
+uint64_t sk_lane_offset (const sk_segment *s, const sk_lane *l) {
+  return (uint64_t)((const uint8_t *)l->words - s->base);
+}
+
+int sk_lane_attach (sk_segment *s, uint64_t off, sk_bell *reader,
+                    sk_bell *writer, sk_lane **out) {
+  struct lane_words *w = sk_segment_at(s, off, sizeof *w);
+  sk_lane *l;
+  int rc;
+  if (!w || off % SK_LINE || !is_ring_size((size_t)w->bytes) ||
+      !sk_segment_at(s, w->ring, (size_t)w->bytes))
+    return SKE_CORRUPT;
+  if (s->fd < 0) return SKE_UNKNOWN;
+  l = calloc(1, sizeof *l);
+  if (!l) return SKE_NOMEM;
+  l->words = w;
+  l->bytes = (size_t)w->bytes;
+  l->reader = reader;
+  l->writer = writer;
+  rc = map_twice(s->fd, w->ring, l->bytes, &l->ring);
+  if (rc) free(l);
+  else *out = l;
+  return rc;
 }
 
 #define WIDE_LEAST ((size_t)1 << 20)

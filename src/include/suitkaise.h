@@ -37,7 +37,8 @@
   X(SKE_TYPE, -16, "wrong kind of value") \
   X(SKE_POISON, -17, "command ended the coordinator too often") \
   X(SKE_RAISED, -18, "call raised an error") \
-  X(SKE_VERSION, -19, "shared by another version of this library")
+  X(SKE_VERSION, -19, "shared by another version of this library") \
+  X(SKE_CLOSED, -20, "other end is closed")
 
 enum sk_error {
 #define SK_ERROR_ENUM(name, code, text) name = code,
@@ -201,6 +202,11 @@ SK_API int sk_lane_create (sk_segment *s, size_t bytes, sk_bell *reader,
 ** addresses the ring is smaller, see sk_lane_limit. */
 SK_API int sk_lane_create_wide (sk_segment *s, size_t bytes, sk_bell *reader,
                                 sk_bell *writer, sk_lane **out);
+/* A lane as it is known to processes that attach its segment: an offset. Not
+** of a wide one, whose ring is a file of its own. */
+SK_API int sk_lane_attach (sk_segment *s, uint64_t off, sk_bell *reader,
+                           sk_bell *writer, sk_lane **out);
+SK_API uint64_t sk_lane_offset (const sk_segment *s, const sk_lane *l);
 SK_API void sk_lane_free (sk_lane *l);
 /* Shall children forked from now on have the ring? One that has not must not
 ** use or free the lane. Forks take longer the more they have. */
@@ -276,6 +282,65 @@ SK_API uint32_t sk_claim_revoke (sk_lane *l, uint64_t pos, uint32_t keep,
 /* Writer: how many items the reader has taken, and how many it may take. */
 SK_API void sk_claim_state (sk_lane *l, uint64_t pos, uint32_t *taken,
                             uint32_t *end);
+
+/* ---- pipe: two ends, each of one process at a time ----
+** The anchor belongs to the process that made the pipe, the point to the one
+** that took it last. What a process sent before it died is still received;
+** a message that it had not sent whole never was. One sk_pipe per process and
+** pipe, counted by uses of its sides. Not for threads.
+*/
+
+typedef struct sk_pipe sk_pipe;
+
+enum sk_side { SK_ANCHOR, SK_POINT };
+
+/* Both ends are the caller's, each used once. With `one_way` only the anchor
+** sends. `bytes`, a power of two, may be on the way in each direction. */
+SK_API int sk_pipe_create (int one_way, size_t bytes, sk_pipe **out);
+/* Attach by what sk_pipe_where says, for one more use of `side`. */
+SK_API int sk_pipe_attach (pid_t pid, int fd, uint64_t id, enum sk_side side,
+                           sk_pipe **out);
+SK_API int sk_pipe_where (sk_pipe *p, pid_t *pid, int *fd, uint64_t *id);
+/* One use less. The last one of an end that is the caller's closes it, unless
+** it was said to travel. NULL is fine. */
+SK_API void sk_pipe_free (sk_pipe *p, enum sk_side side);
+/* 0: `side` is the caller's. Takes the point, if the caller may: it inherited
+** it from its owner by a fork, was made its heir, or was told to welcome it;
+** or its owner is dead and it never was the caller's. SKE_FOREIGN, SKE_CLOSED
+** (by a close of this very end), SKE_BUSY (its owner was stopped in the midst
+** of a message). */
+SK_API int sk_pipe_own (sk_pipe *p, enum sk_side side);
+/* The point was received: it is taken now, or by the next use of it. */
+SK_API int sk_pipe_receive (sk_pipe *p);
+SK_API void sk_pipe_welcome (sk_pipe *p);
+/* The point is about to travel as bytes: it stays until somebody takes it.
+** SKE_FOREIGN: it is somebody else's, who lives. */
+SK_API int sk_pipe_travel (sk_pipe *p);
+/* The point, if it is the caller's, now is to be that process's. */
+SK_API void sk_pipe_hand (sk_pipe *p, pid_t heir);
+/* A locked point is not inherited by a fork, nor made to travel (SKE_BUSY). */
+SK_API void sk_pipe_lock (sk_pipe *p, int on);
+SK_API int sk_pipe_is_locked (const sk_pipe *p);
+SK_API void sk_pipe_close (sk_pipe *p, enum sk_side side);
+/* Send bytes[*sent ...]; 0 when all were, SKE_FULL when there is no more room
+** now: *sent says how many were. SKE_CLOSED: by the other end. SKE_INVAL: this
+** end does not send. */
+SK_API int sk_pipe_put (sk_pipe *p, enum sk_side side, const void *bytes,
+                        size_t len, size_t *sent);
+/* The next message: 1, 0 when there is none whole, or an error. It is valid
+** until sk_pipe_done. */
+SK_API int sk_pipe_next (sk_pipe *p, enum sk_side side, void **data,
+                         size_t *len);
+SK_API void sk_pipe_done (sk_pipe *p, enum sk_side side);
+/* Sleep until there may be a message, or (need > 0) room to go on with `need`
+** more bytes: 0, SKE_TIMEOUT, SKE_INTR, or SKE_CLOSED: the other end is closed
+** or its process dead, and there is nothing to read. */
+SK_API int sk_pipe_wait (sk_pipe *p, enum sk_side side, size_t need,
+                         int64_t timeout_ns);
+/* For event loops: 1 when there is no need to wait, else the next change makes
+** the descriptors of sk_cells_watch readable, of processes with this root. The
+** end of a process does not. */
+SK_API int sk_pipe_listen (sk_pipe *p, enum sk_side side, size_t need);
 
 /* ---- process: children that cannot be lost ---- */
 

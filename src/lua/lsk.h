@@ -53,5 +53,6 @@ void lsk_open_hub (lua_State *L);
 void lsk_open_link (lua_State *L);
 void lsk_open_share (lua_State *L);
 void lsk_open_channel (lua_State *L);
+void lsk_open_pipe (lua_State *L);
 
 #endif

@@ -15,5 +15,6 @@ int luaopen_suitkaise_core (lua_State *L) {
   lsk_open_link(L);
   lsk_open_share(L);
   lsk_open_channel(L);
+  lsk_open_pipe(L);
   return 1;
 }

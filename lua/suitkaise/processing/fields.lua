@@ -2,6 +2,8 @@
 -- the same object in another.
 -- @module suitkaise.processing.fields
 
+local handing = require "suitkaise.pipe.handing"
+
 local fields = {}
 
 -- What is set up anew by each side.
@@ -17,9 +19,9 @@ function fields.send(object, run, send)
   for name, value in next, object do
     if not PRIVATE[name] then copy[name] = value end
   end
-  under_way = object
+  under_way, handing.is_sync = object, true
   local ok, result = pcall(send, { fields = copy, run = run })
-  under_way = nil
+  under_way, handing.is_sync = nil, false
   return ok, result
 end
 

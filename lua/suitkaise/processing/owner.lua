@@ -6,6 +6,7 @@ local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local failure = require "suitkaise.processing.failure"
 local fields = require "suitkaise.processing.fields"
+local handing = require "suitkaise.pipe.handing"
 local interrupts = require "suitkaise.processing.interrupts"
 local monitor = require "suitkaise.processing.monitor"
 local options = require "suitkaise.options"
@@ -177,10 +178,12 @@ end
 -- Fork the process that runs fn(object, state, ...).
 local function fork(object, state, fn, ...)
   state.channel:hide(false)
+  local points = handing.points_of(object)
   local process, why = core.fork(fn, object, state, ...)
   if not process then return nil, why end
   if are_many() then state.channel:hide(true) end
   state.process = process
+  handing.hand(points, process:pid())
   if state.is_monitored then process:set_monitor()
   else state.channel:started(process:pid()) end
   return true
