@@ -154,6 +154,11 @@ static int channel_is_own (lua_State *L) {
   return 1;
 }
 
+int64_t lsk_after (int64_t now, lua_State *L, int arg) {
+  int64_t limit = lsk_optseconds(L, arg, 0);
+  return limit && limit < INT64_MAX - now ? now + limit : 0;
+}
+
 /* ---- messages ---- */
 
 static void abort_message (lsk_channel *c) {
@@ -509,8 +514,7 @@ static int channel_has_finished (lua_State *L) {
 /* set_end(seconds): the time that all of it may take, from now on */
 static int channel_set_end (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, 1);
-  int64_t limit = lsk_optseconds(L, 2, 0);
-  atomic_store(&c->life->end_ns, limit ? sk_now_ns() + limit : 0);
+  atomic_store(&c->life->end_ns, lsk_after(sk_now_ns(), L, 2));
   return 0;
 }
 

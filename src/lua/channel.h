@@ -60,6 +60,9 @@ typedef struct timing {
 /* Keep one; not worth an error. */
 void lsk_channel_record (lsk_channel *c, uint32_t section, int64_t ns);
 
+/* The time so many seconds after `now`; 0: none are given, or for ever. */
+int64_t lsk_after (int64_t now, lua_State *L, int arg);
+
 lsk_channel *lsk_checkchannel (lua_State *L, int arg);
 
 /* section.c: running a hook under its limits. */

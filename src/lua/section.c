@@ -85,9 +85,9 @@ enum { ARG_CHANNEL = 1, ARG_SECTION, ARG_LIMIT, ARG_BOUNDED, ARG_FN, ARG_SELF,
 
 /* What the section's own limit and the end of all of it come to. */
 static void set_deadline (lua_State *L, life *f, int64_t now) {
-  int64_t limit = lsk_optseconds(L, ARG_LIMIT, 0);
+  int64_t deadline = lsk_after(now, L, ARG_LIMIT);
+  int64_t limit = deadline ? deadline - now : 0;
   int64_t end = lua_toboolean(L, ARG_BOUNDED) ? atomic_load(&f->end_ns) : 0;
-  int64_t deadline = limit ? now + limit : 0;
   if (end && (!deadline || end + END_GRACE_NS < deadline)) {
     deadline = end + END_GRACE_NS;
     limit = 0;  /* none of its own */

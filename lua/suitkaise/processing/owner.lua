@@ -2,6 +2,7 @@
 -- @module suitkaise.processing.owner
 
 local child = require "suitkaise.processing.child"
+local config = require "suitkaise.processing.config"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local failure = require "suitkaise.processing.failure"
@@ -9,30 +10,15 @@ local fields = require "suitkaise.processing.fields"
 local handing = require "suitkaise.pipe.handing"
 local interrupts = require "suitkaise.processing.interrupts"
 local monitor = require "suitkaise.processing.monitor"
-local options = require "suitkaise.options"
 local registry = require "suitkaise.processing.registry"
 local timers = require "suitkaise.processing.timers"
 
 local owner = {}
 
-local MAX_QUEUED = 256 * 1024 * 1024
 local SLICE_SECONDS = 0.2     -- a child that closed its descriptors rings not
 local OVERDUE_SECONDS = 0.18  -- after a deadline: the monitor does not act
+local SLOW_SECONDS = 0.05     -- and then, for one that is just slow
 local CLOSE_SECONDS = 5
-
-local CONFIG = {
-  runs = { type = "integer", min = 0 },
-  lives = { type = "integer", min = 1, default = 1 },
-  join_in = { type = "integer", min = 1 },
-  time_limit = "number",
-  timeouts = { type = "table", default = {} },
-  max_queued = { type = "integer", min = 0, default = MAX_QUEUED },
-}
-
-local TIMEOUTS = {
-  prerun = "number", run = "number", postrun = "number", onfinish = "number",
-  result = "number", error = "number",
-}
 
 -- ---- errors ----
 
@@ -64,7 +50,7 @@ local function open_channel(state, max_queued)
     spare_generation, spare[1] = core.generation(), nil
   end
   local channel = spare[1]
-  if channel and max_queued == MAX_QUEUED then
+  if channel and max_queued == config.MAX_QUEUED then
     spare[1] = nil
     return channel
   end
@@ -78,7 +64,7 @@ end
 local function close_channel(state, is_free)
   local channel = state.channel
   state.channel = nil
-  if not is_free or state.config.max_queued ~= MAX_QUEUED then
+  if not is_free or state.config.max_queued ~= config.MAX_QUEUED then
     return channel:close()
   end
   channel:reset()
@@ -87,78 +73,8 @@ end
 
 -- ---- starting ----
 
-local function check_seconds(state, name, seconds)
-  if seconds and not (seconds > 0) then
-    errors.argument(state.name, name, seconds, "a number of seconds above 0",
-                    "caller")
-  end
-end
-
--- Is it what was checked the last time? Then there is no more to check.
-local function is_known(config, seen)
-  if not seen or type(config) ~= "table" or type(config.timeouts) ~= "table"
-  then
-    return false
-  end
-  for name in next, CONFIG do
-    if name ~= "timeouts" and config[name] ~= seen[name] then return false end
-  end
-  for name in next, TIMEOUTS do
-    if config.timeouts[name] ~= seen.timeouts[name] then return false end
-  end
-  for name in next, config do
-    if CONFIG[name] == nil then return false end
-  end
-  for name in next, config.timeouts do
-    if TIMEOUTS[name] == nil then return false end
-  end
-  return true
-end
-
-local function copy_of(config)
-  local copy = { timeouts = {} }
-  for name, value in next, config do
-    if name ~= "timeouts" then copy[name] = value end
-  end
-  for name, value in next, config.timeouts or {} do
-    copy.timeouts[name] = value
-  end
-  return copy
-end
-
-local function check_config(object, state)
-  if is_known(object.config, state.seen_config) then return state.config end
-  local config = options.check(state.name .. ".config", object.config, CONFIG,
-                               "caller")
-  config.timeouts = options.check(state.name .. ".config.timeouts",
-                                  config.timeouts, TIMEOUTS, "caller")
-  check_seconds(state, "config.time_limit", config.time_limit)
-  for name, seconds in pairs(config.timeouts) do
-    check_seconds(state, "config.timeouts." .. name, seconds)
-  end
-  state.seen_config = copy_of(object.config)
-  return config
-end
-
-local function needs_monitor(config)
-  return config.lives > 1 or config.time_limit ~= nil
-    or next(config.timeouts) ~= nil
-end
-
-local LEAST_SECONDS = 0.05 -- between two looks
-local MOST_SECONDS = 0.5
-
-local function shortest_limit(config)
-  local seconds = config.time_limit
-  for _, limit in pairs(config.timeouts) do
-    seconds = math.min(seconds or limit, limit)
-  end
-  return math.max(math.min(seconds or MOST_SECONDS, MOST_SECONDS),
-                  LEAST_SECONDS)
-end
-
 local function prepare(object, state)
-  state.config = check_config(object, state)
+  state.config = config.check(object, state)
   state.channel = state.channel
     or open_channel(state, state.config.max_queued)
 end
@@ -200,8 +116,8 @@ function owner.start(object, state)
   end
   prepare(object, state)
   check_own(state)
-  state.is_monitored = needs_monitor(state.config)
-  state.look_every = state.is_monitored and shortest_limit(state.config)
+  state.is_monitored = config.needs_monitor(state.config)
+  state.look_every = state.is_monitored and config.shortest_limit(state.config)
   state.channel:set_end(state.config.time_limit)
   state.outcome, state.error, state.is_killed = nil, nil, nil
   state.inbox, state.first, state.last = {}, 1, 0
@@ -373,7 +289,7 @@ local function enforce(state)
     end
     return math.min(seconds or state.look_every, state.look_every)
   end
-  if not state.process:stopped() then return LEAST_SECONDS end -- just slow
+  if not state.process:stopped() then return SLOW_SECONDS end
   state.late = failure.late(state, section, seconds, state.channel:run())
   kill_all(state)
   return 0
