@@ -11,9 +11,9 @@
 
 #define CHANNEL "suitkaise.channel"
 
-#define SPIN_NS 50000
-#define MOST_CREDIT 4
-#define REST 64
+#define SPIN_NS 20000
+#define MOST_CREDIT 1
+#define REST 32
 #define SLICE_NS 500000000  /* how often a waiting child looks for its parent */
 
 enum kind { TELL = 1, RESULT, ERROR, TIMES };
