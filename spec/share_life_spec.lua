@@ -645,6 +645,36 @@ describe("a Share in other processes", function()
     assert.same({ 1, 4, 9, 16, 25 }, sk.snapshot(share.t))
   end)
 
+  it("is used by a Pool that was made before it", function()
+    local pool = sk.Pool { workers = 2 }
+    pool:map(function(x) return x end, { 1, 2 })
+    local share = fixture.share()
+    share.n, share.t = 0, {}
+    local results = pool:map(function(i)
+      share.t[i] = i
+      return sk.increment(share, "n") > 0 and share.t[i]
+    end, { 1, 2, 3, 4 })
+    pool:close()
+    assert.same({ 1, 2, 3, 4, n = 4 }, results)
+    assert.equal(4, share.n)
+    assert.equal(4, #share.t)
+  end)
+
+  it("may be made by a task and come back as its result", function()
+    local pool = sk.Pool { workers = 1 }
+    local results = pool:map(function()
+      made_in_a_task = sk.Share() -- luacheck: ignore
+      made_in_a_task.n = 5 -- luacheck: ignore
+      return made_in_a_task -- luacheck: ignore
+    end, { 1 })
+    local share = results[1]
+    assert.equal(5, share.n)
+    share.n = 6
+    assert.equal(6, share.n)
+    share:stop()
+    pool:close()
+  end)
+
   it("is used by children of children", function()
     local share = fixture.share()
     share.n = 0
