@@ -368,6 +368,30 @@ describe("a stopped coordinator", function()
     end)
   end)
 
+  it("lets writes queue until there is no room, and loses none", function()
+    local share = fixture.share { read_timeout = 0.3 }
+    share.n = 0
+    assert.equal(0, share.n)
+    local pid, done = share.coordinator_pid, 0
+    fixture.signal(pid, "STOP")
+    local err = raises("ShareTimeoutError", function()
+      while true do
+        share["k" .. done + 1] = ("x"):rep(100)
+        done = done + 1
+      end
+    end)
+    assert.matches("^share%.k" .. done + 1 .. ": not served", err.message)
+    raises("ShareTimeoutError", function() share.long = ("x"):rep(1e6) end)
+    fixture.signal(pid, "CONT")
+    helper.wait_until(function() return (pcall(share.flush, share)) end)
+    for i = 1, done do assert.equal(100, #share["k" .. i]) end
+    assert.is_nil(share["k" .. done + 1])
+    assert.is_nil(share.long)
+    share.long = ("y"):rep(1e6)
+    assert.equal(1e6, #share.long)
+    assert.same({}, share:errors())
+  end)
+
   it("is not waited for longer than a wait was told to", function()
     local share = fixture.share()
     share.n = 1
