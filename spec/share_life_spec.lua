@@ -368,6 +368,30 @@ describe("a stopped coordinator", function()
     end)
   end)
 
+  it("lets writes queue until there is no room, and loses none", function()
+    local share = fixture.share { read_timeout = 0.3 }
+    share.n = 0
+    assert.equal(0, share.n)
+    local pid, done = share.coordinator_pid, 0
+    fixture.signal(pid, "STOP")
+    local err = raises("ShareTimeoutError", function()
+      while true do
+        share["k" .. done + 1] = ("x"):rep(100)
+        done = done + 1
+      end
+    end)
+    assert.matches("^share%.k" .. done + 1 .. ": not served", err.message)
+    raises("ShareTimeoutError", function() share.long = ("x"):rep(1e6) end)
+    fixture.signal(pid, "CONT")
+    helper.wait_until(function() return (pcall(share.flush, share)) end)
+    for i = 1, done do assert.equal(100, #share["k" .. i]) end
+    assert.is_nil(share["k" .. done + 1])
+    assert.is_nil(share.long)
+    share.long = ("y"):rep(1e6)
+    assert.equal(1e6, #share.long)
+    assert.same({}, share:errors())
+  end)
+
   it("is not waited for longer than a wait was told to", function()
     local share = fixture.share()
     share.n = 1
@@ -643,6 +667,36 @@ describe("a Share in other processes", function()
     assert.same({ 1, 4, 9, 16, 25, n = 5 }, results)
     assert.equal(15, share.n)
     assert.same({ 1, 4, 9, 16, 25 }, sk.snapshot(share.t))
+  end)
+
+  it("is used by a Pool that was made before it", function()
+    local pool = sk.Pool { workers = 2 }
+    pool:map(function(x) return x end, { 1, 2 })
+    local share = fixture.share()
+    share.n, share.t = 0, {}
+    local results = pool:map(function(i)
+      share.t[i] = i
+      return sk.increment(share, "n") > 0 and share.t[i]
+    end, { 1, 2, 3, 4 })
+    pool:close()
+    assert.same({ 1, 2, 3, 4, n = 4 }, results)
+    assert.equal(4, share.n)
+    assert.equal(4, #share.t)
+  end)
+
+  it("may be made by a task and come back as its result", function()
+    local pool = sk.Pool { workers = 1 }
+    local results = pool:map(function()
+      made_in_a_task = sk.Share() -- luacheck: ignore
+      made_in_a_task.n = 5 -- luacheck: ignore
+      return made_in_a_task -- luacheck: ignore
+    end, { 1 })
+    local share = results[1]
+    assert.equal(5, share.n)
+    share.n = 6
+    assert.equal(6, share.n)
+    share:stop()
+    pool:close()
   end)
 
   it("is used by children of children", function()

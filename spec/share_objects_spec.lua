@@ -629,6 +629,62 @@ describe("an object's proxy", function()
   end)
 end)
 
+describe("an unusual object", function()
+  after_each(fixture.clean_up)
+
+  it("may hide its metatable", function()
+    local share = fixture.share()
+    local Hidden = { __metatable = "hidden", __index = {
+      add = function(self)
+        self.n = self.n + 1
+        return self.n
+      end,
+    } }
+    local object = { n = 1, inner = setmetatable({ n = 5 }, Hidden) }
+    share.h = setmetatable(object, Hidden)
+    assert.equal(2, share.h:add())
+    assert.equal(6, share.h.inner:add())
+    assert.equal(2, sk.snapshot(share.h).n)
+    assert.equal(3, sk.snapshot(share.h):add())
+    share.t = { share.h }
+    assert.equal(3, share.t[1]:add())
+  end)
+
+  it("may have any keys", function()
+    local share = fixture.share()
+    local object = Stats(1)
+    object[{}], object[print] = "table", "function"
+    object["\0class"] = "field"
+    share.o = object
+    assert.equal("field", share.o["\0class"])
+    assert.equal(2, share.o:add_and_get())
+    share.s = Stats(1)
+    share.s:set("\0class", "set")
+    assert.equal("set", share.s["\0class"])
+    assert.equal(2, share.s:add_and_get())
+  end)
+
+  it("whose hooks raise is refused, and the old value stays", function()
+    local share = fixture.share()
+    local Bad = sk.class "Bad"
+    function Bad.__serialize() error("no", 0) end
+    share.b = 1
+    local err = raises("SerializationError", function() share.b = Bad() end)
+    assert.matches("^share%.b: its __serialize raised an error: no",
+                   err.message)
+    assert.equal(1, share.b)
+  end)
+
+  it("may have no fields at all", function()
+    local share = fixture.share()
+    share.e = setmetatable({}, { __index = { f = function() return 1 end } })
+    assert.equal(1, share.e:f())
+    assert.is_nil(share.e.x)
+    share.e.x = 2
+    assert.equal(2, share.e.x)
+  end)
+end)
+
 describe("declarations of a class", function()
   after_each(fixture.clean_up)
 

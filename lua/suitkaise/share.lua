@@ -137,7 +137,7 @@ end
 -- What the core says of a write: where, and a code; of a call: what serve.lua
 -- made of it.
 local function to_error(report)
-  if type(report) == "table" then return root.call_error("share", report) end
+  if type(report) == "table" then return root.call_error(nil, report) end
   if type(report) ~= "string" then
     return errors.new("ShareError", "a queued write failed: error "
                       .. tostring(report))

@@ -77,7 +77,9 @@ int lsk_share_key (lua_State *L, int index, lsk_buffer *b);
 int lsk_share_value (lua_State *L, lsk_share *h, int path, lsk_buffer *b);
 /* Append it as one item, whatever it is. */
 void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
-/* Push an item's value; of a table or object its size. */
+/* Push an item's value; of a table or object its size. `plain`: nil for what
+** cerial has to decode. */
+void lsk_share_push_plain (lua_State *L, const sk_item *item);
 void lsk_share_push (lua_State *L, lsk_share *h, const sk_item *item);
 /* Push three arrays: keys, values, and kinds of those that are no plain
 ** values. */

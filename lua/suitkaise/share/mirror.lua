@@ -45,6 +45,10 @@ end
 
 -- Put one field where readers see it, if it is another one than before.
 local function save_field(self, handle, key)
+  if key == kinds.CLASS_FIELD then
+    self.is_tangled = true
+    return
+  end
   local value = rawget(self.object, key)
   if value == nil then
     if not self.known[key] then return end

@@ -9,6 +9,8 @@ local proxy = require "suitkaise.share.proxy"
 local root = require "suitkaise.share.root"
 local values = require "suitkaise.share.values"
 
+local getmetatable = debug.getmetatable -- a class may hide itself
+
 local states = proxy.states
 local SCALAR = { number = true, string = true, boolean = true }
 

@@ -117,8 +117,12 @@ function proxy.wrap(st, key, kind, value)
   local class
   if kind == OBJECT then class = class_of(st, key)
   else class = debug.getmetatable(value) end
-  local child = class and proxy.child(st, key, proxy.Object, class)
-  if child then states[child].is_whole = kind == WHOLE end
+  if not class then -- it has become something else since
+    kind, value = root.get(st.root, st, st.path, st.depth, key, 0)
+    return proxy.wrap(st, key, kind, value)
+  end
+  local child = proxy.child(st, key, proxy.Object, class)
+  states[child].is_whole = kind == WHOLE
   return child
 end
 

@@ -84,7 +84,7 @@ function root.call_error(where, report)
   local message = type(original) == "table" and original.message or original
   local ok, text = pcall(tostring, message)
   return errors.new("ShareCallError", {
-    message = (report.call or where) .. ": "
+    message = (where or report.call or "share") .. ": "
       .. (ok and text or errors.show(message)),
     original_error = original, traceback = report.traceback,
     pid = report.pid, call = report.call,

@@ -6,6 +6,7 @@ local serialize = require("suitkaise.cerial").serialize
 local errors = require "suitkaise.errors"
 local lists = require "suitkaise.share.lists"
 local Mirror = require "suitkaise.share.mirror"
+local root = require "suitkaise.share.root"
 local values = require "suitkaise.share.values"
 
 local traceback = debug.traceback
@@ -114,12 +115,21 @@ local function carried(err)
   return ok and text or errors.show(err)
 end
 
+-- What runs, as its caller would write it.
+local function place_of(self)
+  local where = self.name and "share " .. errors.show(self.name) or "share"
+  for _, key in ipairs(core.share_keys(self.called_at)) do
+    where = root.where(where, key)
+  end
+  return self.calling and where .. ":" .. tostring(self.calling) or where
+end
+
 local function report(self)
   return function(err)
     self.has_failed = true
     return {
-      error = carried(err), call = self.calling, traceback = traceback("", 2),
-      pid = core.getpid(),
+      error = carried(err), call = place_of(self), pid = core.getpid(),
+      traceback = traceback("", 2),
     }
   end
 end
@@ -135,7 +145,7 @@ function serve.make(self)
       values.forget_new(self)
     end
     self.new_classes, self.has_failed = {}, nil
-    self.calling = nil
+    self.called_at, self.calling = path, nil
     local action = actions[what]
     if not action then
       errors.raise("ShareError", "unknown call " .. errors.show(what))

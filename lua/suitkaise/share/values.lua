@@ -10,6 +10,8 @@ local registry = require "suitkaise.cerial.registry"
 local resolve = require "suitkaise.cerial.resolve"
 local root = require "suitkaise.share.root"
 
+local getmetatable = debug.getmetatable -- a class may hide itself
+
 local CLASS = require("suitkaise.cerial.kinds").CLASS
 
 local values = {}
@@ -210,7 +212,8 @@ end
 function values.has_fields(object)
   local owners = { [object] = object }
   for k, v in next, object do
-    if not SIMPLE[type(k)] or not is_separate(v, k, owners) then
+    if not SIMPLE[type(k)] or k == kinds.CLASS_FIELD
+       or not is_separate(v, k, owners) then
       return false
     end
   end
