@@ -34,6 +34,7 @@ local SPEC = {
   retries = { type = "integer", min = 0, default = 0 },
   chunk = { type = "integer", min = 1, values = { "auto" },
             default = "auto" },
+  isolate = { type = "boolean", default = false },
   on_error = { values = { "raise", "collect" }, default = "raise" },
 }
 
@@ -47,6 +48,8 @@ local SPEC = {
 --   worker died
 -- @tparam[opt="auto"] int|string opts.chunk items that travel together, in a
 --   loop at most 256; "auto" finds out from how long they take
+-- @tparam[opt=false] boolean opts.isolate each item is done in a process of
+--   its own, forked for it
 -- @tparam[opt="raise"] string opts.on_error "collect" puts errors in the
 --   results instead of raising them
 -- @treturn Pool
@@ -293,7 +296,7 @@ local function new_job(self, mode, said, fn, items)
   local how = {
     mode = mode, star = said.star, chunk = self.options.chunk,
     retries = self.options.retries, on_error = self.options.on_error,
-    progress = said.progress,
+    isolate = self.options.isolate, progress = said.progress,
     item_timeout = lazily and said.timeout or nil,
     max_chunk = lazily and MAX_IMAP_CHUNK or nil,
     pcall = waiter_of(self, said, lazily).pcall,

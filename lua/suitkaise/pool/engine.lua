@@ -466,6 +466,7 @@ function engine.equip(job, fn)
   local how = job.how
   local ok, bytes = pcall(cerial.serialize, {
     fn = fn, star = how.star, timed = how.item_timeout ~= nil,
+    isolate = how.isolate,
   })
   job.bytes = bytes
   return ok, bytes
