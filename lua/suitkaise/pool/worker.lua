@@ -39,7 +39,11 @@ end
 -- the owner hears of it in the ordinary way.
 local function load_job(bytes)
   local ok, job = pcall(cerial.deserialize, bytes, { trusted = true })
-  if ok then return job end -- else not isolated: nothing of it runs
+  if ok then
+    local class = job.is_class and job.fn
+    if class then job.fn = function(...) return (class(...):run()) end end
+    return job
+  end
   return { fn = function() error(job, 0) end }
 end
 
