@@ -7,6 +7,7 @@
 -- for v in pool:unordered_imap(parse, files) do print(v) end
 -- pool:close()
 
+local class = require "suitkaise.class"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
@@ -34,6 +35,7 @@ local SPEC = {
   retries = { type = "integer", min = 0, default = 0 },
   chunk = { type = "integer", min = 1, values = { "auto" },
             default = "auto" },
+  isolate = { type = "boolean", default = false },
   on_error = { values = { "raise", "collect" }, default = "raise" },
 }
 
@@ -47,6 +49,8 @@ local SPEC = {
 --   worker died
 -- @tparam[opt="auto"] int|string opts.chunk items that travel together, in a
 --   loop at most 256; "auto" finds out from how long they take
+-- @tparam[opt=false] boolean opts.isolate each item is done in a process of
+--   its own, forked for it
 -- @tparam[opt="raise"] string opts.on_error "collect" puts errors in the
 --   results instead of raising them
 -- @treturn Pool
@@ -257,7 +261,25 @@ function modifiers:asynced()
   return view_of(self, "asynced", true)
 end
 
+--- Have `map` or `unordered_map` return a Future at once. Its cancellation
+-- replaces the workers that are busy with it.
+-- @function Pool:background
+-- @treturn Pool a view of the same pool
+-- @raise by the loops: Error
+-- @usage local future = pool:background():map(fn, items)
+-- local results = future:result()
+function modifiers:background()
+  return view_of(self, "background", true)
+end
+
 -- ---- making a job ----
+
+-- A class of processes is called for each item, and its object runs.
+local function is_process_class(fn)
+  local meta = type(fn) == "table" and getmetatable(fn)
+  return type(meta) == "table" and rawget(meta, "__call") == class.construct
+    and errors.is(setmetatable({}, fn), "Skprocess")
+end
 
 local function is_callable(fn)
   local meta = getmetatable(fn)
@@ -290,16 +312,22 @@ local function new_job(self, mode, said, fn, items)
   end
   local total = check_items(name, items)
   local lazily = mode:find "imap" ~= nil
+  if said.background and (lazily or self.engine ~= worker_engine) then
+    errors.raise("Error", {
+      message = name .. ": only the maps of a Pool can run in the background",
+    }, "caller")
+  end
   local how = {
     mode = mode, star = said.star, chunk = self.options.chunk,
     retries = self.options.retries, on_error = self.options.on_error,
-    progress = said.progress,
+    isolate = self.options.isolate, progress = said.progress,
     item_timeout = lazily and said.timeout or nil,
     max_chunk = lazily and MAX_IMAP_CHUNK or nil,
     pcall = waiter_of(self, said, lazily).pcall,
   }
   self.job_ids = self.job_ids + 1
   local job = Job.new(self.job_ids, items, total, how)
+  how.is_class = is_process_class(fn)
   local ok, why = self.engine.equip(job, fn)
   if not ok then
     errors.raise("SerializationError", {
@@ -347,9 +375,29 @@ local function late_error(name, job, seconds)
   })
 end
 
+-- Something that calls `fn` when nobody holds it any more.
+local function on_collect(fn)
+  if newproxy then
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = fn
+    return proxy
+  end
+  return setmetatable({}, { __gc = fn, __close = fn })
+end
+
+-- `background()`: see suitkaise.pool.behind.
+local function begin_behind(pool, said, mode, job)
+  return require "suitkaise.pool.behind".start{
+    pool = pool, job = job, name = kind_of(pool) .. ":" .. mode,
+    show = job:shower(), timeout = said.timeout, finish = finish_map,
+    late = late_error, check = check_usable, on_collect = on_collect,
+  }
+end
+
 local function run_map(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
   local job, engine = new_job(pool, mode, said, fn, items), pool.engine
+  if said.background then return begin_behind(pool, said, mode, job) end
   local show = job:shower()
   local deadline = said.timeout and core.now() + said.timeout or math.huge
   local waiter = waiter_of(pool, said)
@@ -374,7 +422,9 @@ end
 -- All items are done even when some fail; then the error of the first of them
 -- is raised, with the other results in its field `results`.
 -- @function Pool:map
--- @tparam function fn gets an item, its first result counts; closures too
+-- @tparam function fn gets an item, its first result counts; closures and
+--   Skfunctions too. Or a class below Skprocess: it is called with the item,
+--   the object runs, its result is the item's
 -- @tparam table|function items an array (`items.n` counts when it is there),
 --   or anything that can be called: returns the next item, nil at the end
 -- @treturn table array, `n` items; nil results leave holes
@@ -396,16 +446,6 @@ function modifiers:unordered_map(fn, items)
 end
 
 -- ---- imap ----
-
--- Something that calls `fn` when nobody holds it any more.
-local function on_collect(fn)
-  if newproxy then
-    local proxy = newproxy(true)
-    getmetatable(proxy).__gc = fn
-    return proxy
-  end
-  return setmetatable({}, { __gc = fn, __close = fn })
-end
 
 -- The next outcome of each kind of loop: index, or nil when there is none yet.
 local next_of = {}

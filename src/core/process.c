@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -234,6 +235,19 @@ void sk_process_exit (int code) {
   if (own_pid == getpid())
     atomic_store(&own_word->told, TOLD + (uint32_t)(code & 0xff));
   _exit(code & 0xff);
+}
+
+void sk_process_follow (const sk_exit *st) {
+  if (st->signal > 0) {
+    struct rlimit none = { 0, 0 };
+    sigset_t all;
+    setrlimit(RLIMIT_CORE, &none);  /* that process has left its own */
+    signal(st->signal, SIG_DFL);
+    sigfillset(&all);
+    sigprocmask(SIG_UNBLOCK, &all, NULL);
+    kill(getpid(), st->signal);
+  }
+  sk_process_exit(st->code >= 0 ? st->code : 1);
 }
 
 int sk_process_orphaned (void) {

@@ -359,6 +359,8 @@ typedef struct sk_exit {
 SK_API int sk_process_fork (sk_process **out);
 /* End a child: flush stdio, leave the code for the parent, _exit. */
 SK_API void sk_process_exit (int code) __attribute__((noreturn));
+/* End as another process did, which was to do what this one is for. */
+SK_API void sk_process_follow (const sk_exit *st) __attribute__((noreturn));
 SK_API pid_t sk_process_pid (const sk_process *p);
 /* Descriptor that is readable once the process has ended. */
 SK_API int sk_process_fd (const sk_process *p);

@@ -58,6 +58,9 @@ typedef struct lsk_link {
   uint64_t runner;       /* generation of the process that runs them */
   const uint8_t *at, *end;
   uint32_t item;
+  /* a child of the child, that is forked for one claimed item */
+  int is_for_one;
+  int has_one;           /* and it is still to be done */
 } lsk_link;
 
 lsk_link *lsk_checklink (lua_State *L, int arg);

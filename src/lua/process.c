@@ -216,6 +216,15 @@ static int core_sleep (lua_State *L) {
   return 0;
 }
 
+/* follow(code | nil, signal | nil): end as a process that ended so */
+static int core_follow (lua_State *L) {
+  sk_exit st;
+  st.code = lua_isnoneornil(L, 1) ? -1 : (int)lsk_checkint(L, 1, 0, 255);
+  st.signal = lua_isnoneornil(L, 2) ? 0 : (int)lsk_checkint(L, 2, 1, 64);
+  sk_process_follow(&st);
+  return 0;
+}
+
 static int core_orphaned (lua_State *L) {
   lua_pushboolean(L, sk_process_orphaned());
   return 1;
@@ -279,6 +288,7 @@ static const luaL_Reg functions[] = {
   { "now", core_now },
   { "time", core_time },
   { "sleep", core_sleep },
+  { "follow", core_follow },
   { "orphaned", core_orphaned },
   { "monitor_begin", core_monitor_begin },
   { "monitor_follow", core_monitor_follow },

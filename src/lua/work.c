@@ -425,19 +425,32 @@ static void count_item (lsk_link *k) {
 
 enum { ARG_LINK = 1, ARG_FN, ARG_STAR, ARG_TIMED };
 
+/* The next item's number and bytes (k->at is at its end): 1, or 0 when none is
+** left for this process. */
+static int claim_item (lua_State *L, lsk_link *k, item_size *size) {
+  link_header *h = (link_header *)(uintptr_t)lsk_link_head(k);
+  if (!k->is_for_one) {
+    int64_t i = sk_claim_take(&h->claim);
+    if (i < 0) return 0;
+    k->item = (uint32_t)i;
+  } else if (!k->has_one) {
+    return 0;
+  }
+  k->has_one = 0;
+  if (!next_item(k, size)) return luaL_error(L, "damaged message");
+  k->at += *size;
+  return 1;
+}
+
 /* Claim and do items until none is left. An error leaves k->item as the one
 ** that raised it, and everything ready to go on with the next. */
 static int run_items (lua_State *L) {
   lsk_link *k = lua_touserdata(L, ARG_LINK);
-  link_header *h = (link_header *)(uintptr_t)lsk_link_head(k);
+  const link_header *h = lsk_link_head(k);
   int star = lua_toboolean(L, ARG_STAR), timed = lua_toboolean(L, ARG_TIMED);
-  int64_t i;
-  while ((i = sk_claim_take(&h->claim)) >= 0) {
-    item_size size;
-    k->item = (uint32_t)i;
-    if (!next_item(k, &size)) return luaL_error(L, "damaged message");
+  item_size size = 0;
+  while (claim_item(L, k, &size)) {
     if (timed) atomic_store(&k->stats->since_ns, sk_now_ns());
-    k->at += size;
     lua_pushvalue(L, ARG_FN);
     lsk_cerial_decode(L, k->at - size, size);
     lua_call(L, star ? unpack_item(L) : 1, 1);
@@ -476,17 +489,30 @@ static void fail_item (lua_State *L, lsk_link *k) {
   lua_call(L, 2, 0);
 }
 
-/* run(fn, star, timed, describe, reduce): do the current message's items. */
-static int link_run (lua_State *L) {
-  lsk_link *k = lsk_checklink(L, 1);
-  int64_t begun = sk_now_ns();
+static void begin_items (lsk_link *k) {
   size_t len;
-  luaL_argcheck(L, k->has_current, 1, "nothing to run");
-  lua_settop(L, ARG_REDUCE);
   k->runner = sk_generation();
   k->at = lsk_link_payload(k, &len);
   k->end = k->at + len;
   if (!sk_lane_ready(k->in)) sk_lane_ring(k->out, SK_LAZY);
+}
+
+/* The message's items are done, but for those that were taken back. */
+static void end_items (lsk_link *k) {
+  lsk_link_take(k);
+  sk_lane_release(k->in);
+  if (!sk_lane_ready(k->in)) sk_lane_ring(k->out, SK_LAZY);
+}
+
+/* run(fn, star, timed, describe, reduce): do the current message's items, or
+** the one that this process was forked for. */
+static int link_run (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  int64_t begun = sk_now_ns();
+  luaL_argcheck(L, k->has_current, 1, "nothing to run");
+  lua_settop(L, ARG_REDUCE);
+  if (k->is_for_one) k->runner = sk_generation();
+  else begin_items(k);
   for (;;) {
     int i;
     lua_pushcfunction(L, run_items);
@@ -500,9 +526,52 @@ static int link_run (lua_State *L) {
   atomic_fetch_add_explicit(&k->stats->busy_ns,
                             (uint64_t)(sk_now_ns() - begun),
                             memory_order_relaxed);
-  lsk_link_take(k);
-  sk_lane_release(k->in);
-  if (!sk_lane_ready(k->in)) sk_lane_ring(k->out, SK_LAZY);
+  if (!k->is_for_one) end_items(k);
+  return 0;
+}
+
+/* ---- child: one process for each item ---- */
+
+/* each_begin(): begin with the current message */
+static int link_each_begin (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  luaL_argcheck(L, k->has_current, 1, "nothing to run");
+  begin_items(k);
+  return 0;
+}
+
+/* each_claim() -> is there an item left, which now is ours to do? In the fork
+** that is to do it, link:run does. */
+static int link_each_claim (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  link_header *h = (link_header *)(uintptr_t)lsk_link_head(k);
+  int64_t i = sk_claim_take(&h->claim);
+  if (i >= 0) k->item = (uint32_t)i;
+  lua_pushboolean(L, i >= 0);
+  return 1;
+}
+
+/* each_is(on): this process is to do just that one, by link:run */
+static int link_each_is (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  k->is_for_one = k->has_one = lua_toboolean(L, 2);
+  return 0;
+}
+
+/* each_next(): the fork has answered and ended; on to the next item */
+static int link_each_next (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  item_size size;
+  if (!next_item(k, &size)) return luaL_error(L, "damaged message");
+  k->at += size;
+  sk_lane_adopt(k->out);
+  return 0;
+}
+
+static int link_each_end (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  atomic_store(&k->stats->since_ns, 0);
+  end_items(k);
   return 0;
 }
 
@@ -520,5 +589,10 @@ const luaL_Reg lsk_work_methods[] = {
   { "take_value", link_take_value },
   { "await", link_await },
   { "run", link_run },
+  { "each_begin", link_each_begin },
+  { "each_claim", link_each_claim },
+  { "each_is", link_each_is },
+  { "each_next", link_each_next },
+  { "each_end", link_each_end },
   { NULL, NULL }
 };

@@ -140,6 +140,7 @@ local function wants_more(slot, job)
   local chunks = slot.last - slot.first + 1
   if chunks < AHEAD_CHUNKS then return true end
   if chunks >= MAX_CHUNKS then return false end
+  if job.how.is_behind then return true end
   return job.mean ~= nil and slot.waiting * job.mean < AHEAD_SECONDS
 end
 
@@ -466,6 +467,7 @@ function engine.equip(job, fn)
   local how = job.how
   local ok, bytes = pcall(cerial.serialize, {
     fn = fn, star = how.star, timed = how.item_timeout ~= nil,
+    isolate = how.isolate, is_class = how.is_class,
   })
   job.bytes = bytes
   return ok, bytes

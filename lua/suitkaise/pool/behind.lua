@@ -1,0 +1,81 @@
+--- A map in the background: the source of its Future.
+--
+-- Workers are given as much as their lanes hold at once; the rest when somebody
+-- looks at the future, waits for it, or uses the pool.
+-- @module suitkaise.pool.behind
+
+local core = require "suitkaise.core"
+local errors = require "suitkaise.errors"
+local Future = require "suitkaise.future"
+local wait = require "suitkaise.async.wait"
+
+local behind = {}
+
+local Source = {}
+Source.__index = Source
+
+local function settle(self, future)
+  self.show(true)
+  local ok, results = pcall(self.finish, self.pool, self.job)
+  if ok then future:resolve(results) else future:reject(results) end
+end
+
+-- The workers that are busy with it are replaced: they may never end.
+local function break_off(self, why)
+  local pool, job = self.pool, self.job
+  pool.engine.remove(pool, job)
+  pool.engine.break_workers(pool, job, why, wait.blocking)
+end
+
+--- See Future.
+function Source:poll(future)
+  local pool, job = self.pool, self.job
+  if not job:is_finished() then
+    self.check(pool, self.name)
+    pool.engine.tend(pool)
+    self.show()
+  end
+  if job:is_finished() then
+    settle(self, future)
+  elseif core.now() >= self.deadline then
+    local late = self.late(self.name, job, self.timeout)
+    break_off(self, late)
+    future:reject(late)
+  end
+end
+
+function Source:wait(seconds)
+  local pool, job = self.pool, self.job
+  self.check(pool, self.name)
+  pool.engine.run(pool, job, wait.blocking, function()
+    self.show()
+    return job:is_finished()
+  end, math.min(self.deadline, core.now() + seconds))
+end
+
+function Source:cancel()
+  if self.pool.is_closed then return end
+  break_off(self, errors.new("CancelledError", {
+    message = self.name .. ": it was cancelled",
+  }))
+end
+
+--- Begin: -> its Future.
+-- @tparam table source `pool`, `job`, `name`, `show` (draws the progress),
+--   `timeout` or nil, `finish(pool, job)` -> results or raises,
+--   `late(name, job, timeout)` -> error, `check(pool, name)`, `on_collect`
+function behind.start(source)
+  local pool, job = source.pool, source.job
+  local owner = core.generation()
+  source.deadline = source.timeout and core.now() + source.timeout
+    or math.huge
+  source.sentinel = source.on_collect(function()
+    if owner == core.generation() then job.cancelled = true end
+  end)
+  job.how.is_behind = true
+  pool.engine.add(pool, job)
+  pool.engine.turn(pool)
+  return Future.new(setmetatable(source, Source))
+end
+
+return behind
