@@ -250,6 +250,7 @@ local TWINS = {
   TimeThis = { "suitkaise.sktime", "TimeThis" },
   timethis = { "suitkaise.sktime", "timethis" },
   Circuit = { "suitkaise.async.circuit" },
+  Share = { "suitkaise.async.share" },
 }
 
 setmetatable(async, {
