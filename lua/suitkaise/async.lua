@@ -20,9 +20,11 @@ local Waiters = require "suitkaise.async.waiters"
 local async = {}
 
 local unpack = table.unpack or rawget(_G, "unpack")
+local time = core.time
 
 loop.renew()
 core.child_hook(loop.renew)
+require "suitkaise.sktime.open".follow(loop.current)
 
 -- ---- tasks ----
 
@@ -93,15 +95,20 @@ end
 --- Wait, and let other tasks run meanwhile. Not shorter than asked; in
 -- libuv's loop up to a millisecond longer.
 -- @tparam number seconds 0 lets the tasks run that are ready
+-- @treturn number the time afterwards, as of sktime.time
 -- @raise ArgumentError, CancelledError
 function async.sleep(seconds)
-  if seconds == 0 then return loop.pass "async.sleep" end
+  if seconds == 0 then
+    loop.pass "async.sleep"
+    return time()
+  end
   local task = loop.enter "async.sleep"
   if seconds == nil then
     errors.argument("async.sleep", "seconds", seconds,
                     "a number of seconds of at least 0", "caller")
   end
-  return loop.park(task, Task.deadline("async.sleep", seconds))
+  loop.park(task, Task.deadline("async.sleep", seconds))
+  return time()
 end
 
 --- Call a function of luv that takes a callback last, and wait for that.
@@ -227,6 +234,35 @@ async.Pipe = {
     return require "suitkaise.pipe".async_pair(opts)
   end,
 }
+
+--- A @{suitkaise.sktime.Yawn} that yields.
+-- @tparam number seconds
+-- @tparam int yawns
+-- @treturn Yawn
+function async.Yawn(seconds, yawns)
+  return require "suitkaise.sktime".Yawn(seconds, yawns, async.sleep)
+end
+
+-- Field -> module, and field of it.
+local TWINS = {
+  -- Measurements belong to the task: these are the same.
+  Timer = { "suitkaise.sktime", "Timer" },
+  TimeThis = { "suitkaise.sktime", "TimeThis" },
+  timethis = { "suitkaise.sktime", "timethis" },
+  Circuit = { "suitkaise.async.circuit" },
+  Share = { "suitkaise.async.share" },
+}
+
+setmetatable(async, {
+  __index = function(self, name)
+    local place = TWINS[name]
+    if not place then return nil end
+    local value = require(place[1])
+    if place[2] then value = value[place[2]] end
+    self[name] = value
+    return value
+  end,
+})
 
 -- ---- loops that are not libuv's ----
 

@@ -7,6 +7,7 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Future = require "suitkaise.future"
+local wait = require "suitkaise.async.wait"
 local worker = require "suitkaise.pool.worker"
 
 local background = {}
@@ -49,14 +50,20 @@ local function died_error(self, code, signal)
 end
 
 -- The child is let end by itself, so that what it printed is not lost.
-local function finish(self)
-  local deadline = core.now() + END_SECONDS
+local function let_end(self, waiter)
+  self.deadline = self.deadline or core.now() + END_SECONDS
   while not select(3, self.process:poll()) do
-    local left = deadline - core.now()
+    local left = self.deadline - core.now()
     if left <= 0 or self.process:stopped() then break end
-    core.wait({}, { self.process }, "eager", math.min(left, 0.05))
+    waiter.events(self, "eager", math.min(left, 0.05))
+    if self.is_over then return end
   end
-  self.process:close()
+end
+
+local function close(self)
+  self.is_over, self.links, self.processes = true, {}, {}
+  wait.finish(self)
+  self.process:close() -- kills it
   self.link:close()
 end
 
@@ -84,25 +91,34 @@ local function take(self)
   return false, failure(self, details)
 end
 
---- See Future.
-function Source:poll(future)
+-- -> { did it go well, values or error }, or nil
+local function take_outcome(self)
   local code, signal, has_ended = self.process:poll()
   local ok, what = take(self)
-  if ok == nil and not has_ended then return end
+  if ok == nil and not has_ended then return nil end
   if ok == nil then what = died_error(self, code, signal) end
-  finish(self)
+  return { ok or false, what }
+end
+
+--- See Future. While this waits another task may do the same.
+function Source:poll(future, waiter)
+  self.taken = self.taken or take_outcome(self)
+  if not self.taken then return end
+  let_end(self, waiter)
+  if self.is_over then return end
+  close(self)
+  local ok, what = self.taken[1], self.taken[2]
   if not ok then return future:reject(what) end
   local unpack = rawget(_G, "unpack") or table.unpack
   future:resolve(unpack(what, 1, what.n))
 end
 
-function Source:wait(seconds)
-  core.wait({ self.link }, { self.process }, "eager", seconds)
+function Source:wait(seconds, waiter)
+  waiter.events(self, "eager", seconds)
 end
 
 function Source:cancel()
-  self.process:close() -- kills it
-  self.link:close()
+  close(self)
 end
 
 local function refuse(name, why)
@@ -131,6 +147,7 @@ function background.start(name, fn, ...)
   end
   return Future.new(setmetatable({
     name = name, link = link, process = process, pid = process:pid(),
+    links = { link }, processes = { process }, -- for waiters
   }, Source))
 end
 

@@ -11,6 +11,7 @@ local options = require "suitkaise.options"
 local random = require "suitkaise.circuit.random"
 local registry = require "suitkaise.cerial.registry"
 local state = require "suitkaise.circuit.state"
+local views = require "suitkaise.views"
 
 local circuit = {}
 
@@ -62,6 +63,19 @@ local function describe(self)
                        self.total_trips)
 end
 
+-- Loaded by the first who wants it: a view of a circuit whose sleeps yield.
+local yielding
+
+--- Yield the running task instead of blocking it: in `short`, `trip` and
+-- `call`. Outside of tasks they block.
+-- @function Circuit:asynced
+-- @treturn Circuit a view of the same circuit
+local function asynced(self)
+  yielding = yielding or views.over("Circuit view",
+    require "suitkaise.async.circuit"._shared_local)
+  return yielding(self)
+end
+
 local function make_class(parts)
   local now = parts.now
   local Circuit = { __name = "Circuit", __tostring = describe }
@@ -80,6 +94,7 @@ local function make_class(parts)
   -- In a Share those above run in the coordinator, and these where they are
   -- called, with the proxy as `self`.
   local calling = callers(Circuit, parts)
+  calling.asynced = asynced
   for name, method in pairs(calling) do Circuit[name] = method end
   Circuit._shared_meta = state.shared_meta
   Circuit._shared_local = calling

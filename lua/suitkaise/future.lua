@@ -1,14 +1,16 @@
 --- Future: a result that comes later, from whatever makes it.
 --
 -- A future is fed by its source, a table of three functions: `poll(source,
--- future)` looks without waiting, and calls `future:resolve(...)` or
+-- future, waiter)` looks, and calls `future:resolve(...)` or
 -- `future:reject(err)` when there is an outcome; `wait(source, seconds)`
--- sleeps until a look may be worth it; `cancel(source)` ends the work.
+-- sleeps until a look may be worth it, in the way of the waiter that it gets
+-- third; `cancel(source)` ends the work.
 -- @classmod suitkaise.future
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local views = require "suitkaise.views"
+local waiters = require "suitkaise.async.wait"
 
 local Future = { __name = "Future" }
 Future.__index = Future
@@ -73,8 +75,10 @@ local function check(self, name)
   end
 end
 
-local function look(self)
-  if self._state == "pending" then self._source.poll(self._source, self) end
+local function look(self, waiter)
+  if self._state == "pending" then
+    self._source.poll(self._source, self, waiter or waiters.blocking)
+  end
   return self._state ~= "pending"
 end
 
@@ -105,24 +109,49 @@ local function late(timeout)
   }, "caller")
 end
 
---- Wait for the outcome.
--- @tparam[opt] number timeout seconds; nil waits for ever, 0 only looks
--- @return what the function returned
--- @raise its error; CancelledError after `cancel`; ResultTimeoutError when the
---   time ran out: the work goes on, and may be asked for again
-function Future:result(timeout)
+--- Wait in the way of a waiter, see suitkaise.async.wait.
+-- @local
+function Future:wait(waiter, timeout)
   check(self, "result")
   if timeout ~= nil and not views.is_seconds(timeout) then
     errors.argument("Future:result", "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
   local deadline = core.now() + (timeout or math.huge)
-  while not look(self) do
+  while not look(self, waiter) do
     local left = deadline - core.now()
     if left <= 0 then late(timeout) end
-    self._source.wait(self._source, math.min(left, SLICE_SECONDS))
+    self._source.wait(self._source, math.min(left, SLICE_SECONDS), waiter)
   end
   return outcome(self)
+end
+
+--- Wait for the outcome.
+-- @tparam[opt] number timeout seconds; nil waits for ever, 0 only looks
+-- @return what the function returned
+-- @raise its error; CancelledError after `cancel`; ResultTimeoutError when the
+--   time ran out: the work goes on, and may be asked for again
+function Future:result(timeout)
+  return Future.wait(self, waiters.blocking, timeout)
+end
+
+--- The same in a task of sk.async: others run meanwhile. When the task is
+-- cancelled the work goes on.
+-- @tparam[opt] number timeout see @{result}
+-- @return see @{result}
+-- @raise see @{result}; CancelledError
+function Future:await(timeout)
+  return Future.wait(self, waiters.asynced, timeout)
+end
+
+local view = views.over("Future view", { result = Future.await })
+
+--- Yield the running task instead of blocking: `f:asynced():result(timeout)`
+-- is `f:await(timeout)`.
+-- @treturn Future a view
+function Future:asynced()
+  check(self, "asynced")
+  return view(self)
 end
 
 --- End the work, whatever it is doing.
@@ -168,6 +197,6 @@ function Future.__serialize()
 end
 
 -- A signal ends a sleep; its hook runs in interpreted code only.
-if rawget(_G, "jit") then jit.off(Future.result) end
+if rawget(_G, "jit") then jit.off(Future.wait) end
 
 return Future

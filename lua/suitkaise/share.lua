@@ -116,7 +116,10 @@ end
 function methods.stop(self, timeout)
   local st = state_of(self, "stop")
   check_timeout("stop", timeout)
-  local ok, message, code = st.root.handle:stop(timeout or STOP_TIMEOUT)
+  local deadline = core.now() + (timeout or STOP_TIMEOUT)
+  root.settle(st.root, timeout or STOP_TIMEOUT)
+  local left = math.max(deadline - core.now(), 0)
+  local ok, message, code = st.root.handle:stop(left)
   if ok then return true end
   if code == "SKE_TIMEOUT" then return false end
   root.fail(st.root, "share:stop", message, code)
@@ -127,9 +130,17 @@ methods.exit = methods.stop
 -- @function Share:clear
 function methods.clear(self)
   local st = state_of(self, "clear")
-  local ok, message, code =
-    st.root.handle:clear("", 0, nil, st.root.read_timeout)
-  if not ok then root.fail(st.root, "share:clear", message, code) end
+  root.clear(st.root, "share:clear", "", 0)
+end
+
+--- The same share for tasks of sk.async: reads, calls and whatever else waits
+-- let other tasks run meanwhile; so it is for the tables and objects that are
+-- read from it, and for sk.increment and its like on them. Outside of tasks
+-- all of it blocks. `sk.async.Share()` makes a share of this kind.
+-- @function Share:asynced
+-- @treturn Share
+function methods.asynced(self)
+  return proxy.asynced(state_of(self, "asynced"))
 end
 
 -- ---- errors that nobody waited for ----
@@ -249,7 +260,7 @@ end)
 
 local write = proxy.write
 
-function Share.__newindex(self, key, value)
+Share.__newindex = proxy.metamethod(function(self, key, value)
   if reserved[key] ~= nil then
     errors.raise("ArgumentError", {
       message = "share." .. key .. " is the Share's own and cannot be assigned",
@@ -257,15 +268,15 @@ function Share.__newindex(self, key, value)
     }, "caller")
   end
   write(states[self], key, value)
-end
+end)
 
 Share.__tostring = proxy.tostring
 Share.__eq = proxy.equal
 function Share.__close(self) methods.stop(self) end
 
-function Share.__len(self)
+Share.__len = proxy.metamethod(function(self)
   return proxy.length(states[self])
-end
+end)
 
 values.plain[Share] = function(self) return proxy.copy_table(states[self]) end
 

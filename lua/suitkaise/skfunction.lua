@@ -12,6 +12,7 @@
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 local views = require "suitkaise.views"
+local wait = require "suitkaise.async.wait"
 
 local unpack = rawget(_G, "unpack") or table.unpack
 
@@ -77,13 +78,19 @@ end
 
 -- ---- how it is called ----
 
-local function isolated(name, seconds, call)
+-- How a call of this view waits.
+local function waiter_of(self)
+  return self._how.asynced and wait.asynced or wait.blocking
+end
+
+local function isolated(waiter, name, seconds, call)
   local background = require "suitkaise.background"
   local function finish(future, ok, ...)
     if ok then return ... end
     local err = (...)
+    local has_result = not future:cancel()
     if not errors.is(err, "ResultTimeoutError") then error(err, 0) end
-    if not future:cancel() then return future:result() end -- just in time
+    if has_result then return future:result() end -- just in time
     errors.raise("FunctionTimeoutError", {
       message = string.format("%s took longer than %g s", name, seconds),
       timeout = seconds,
@@ -91,12 +98,15 @@ local function isolated(name, seconds, call)
   end
   return function(...)
     local future = background.start(name, call, ...)
-    return finish(future, pcall(future.result, future, seconds))
+    return finish(future, waiter.pcall(future.wait, future, waiter, seconds))
   end
 end
 
-local function timed(name, limit, call)
-  if limit.isolate then return isolated(name, limit.seconds, call) end
+local function timed(waiter, name, limit, call)
+  if limit.isolate then return isolated(waiter, name, limit.seconds, call) end
+  if waiter ~= wait.blocking then
+    return part "cancelling"(name, limit.seconds, call)
+  end
   local interrupt, seconds = part "interrupt", limit.seconds
   return function(...)
     return interrupt.call(name, seconds, call, ...)
@@ -120,12 +130,14 @@ local function converting(call)
   end
 end
 
-local function attempts(self)
+local function attempts(self, waiter)
   local how, call = self._how, self._base.fn
   if self._bound then call = bind(self, call) end
   if self._base.converts then call = converting(call) end
-  if how.timeout then call = timed(name_of(self), how.timeout, call) end
-  if how.retry then call = part "retry"(how.retry, call) end
+  if how.timeout then
+    call = timed(waiter, name_of(self), how.timeout, call)
+  end
+  if how.retry then call = part "retry"(how.retry, call, waiter) end
   return call
 end
 
@@ -140,16 +152,20 @@ end
 
 -- The moment is taken here, where the order of the calls is known; the waiting
 -- is done there.
-local function in_background(self, call, reserve)
-  local background = require "suitkaise.background"
-  local name = name_of(self)
+local function in_background(self, reserve)
+  local start = require "suitkaise.background".start
+  local name, call = name_of(self), attempts(self, wait.blocking)
+  if self._how.asynced then
+    local start_plain = start
+    start = function(...) return start_plain(...):asynced() end
+  end
   if not reserve then
-    return function(...) return background.start(name, call, ...) end
+    return function(...) return start(name, call, ...) end
   end
   local pause = part "pause"
   return function(...)
     local moment = reserve()
-    return background.start(name, function(...)
+    return start(name, function(...)
       pause(moment)
       return call(...)
     end, ...)
@@ -168,12 +184,13 @@ local function registering(self, call)
 end
 
 local function compile_plain(self)
-  local call, reserve = attempts(self), reserver(self)
-  if self._how.background then return in_background(self, call, reserve) end
+  local reserve = reserver(self)
+  if self._how.background then return in_background(self, reserve) end
+  local waiter = waiter_of(self)
+  local call = attempts(self, waiter)
   if not reserve then return call end
-  local pause = part "pause"
   return function(...)
-    pause(reserve())
+    waiter.pause(reserve())
     return call(...)
   end
 end
@@ -183,6 +200,7 @@ function compile(self)
   if self._base.kind == "generator" then
     call = part "generator"(self, {
       name = name_of(self), reserve = reserver(self), bind = bind,
+      waiter = waiter_of(self),
       seconds = self._how.timeout and self._how.timeout.seconds,
     })
   else
@@ -308,6 +326,19 @@ function modifiers:background()
   check_self(self, "background")
   refuse_generator(self, "background")
   return change(self, "background", true)
+end
+
+--- Yield the running task instead of blocking: while a call waits for its
+-- rate or between attempts, and for a process. The time limit then raises a
+-- CancelledError where the function waits, and holds it up no longer: one
+-- that computes is not interrupted. With `background` the Future's `result`
+-- yields. See doc/async.md.
+-- @function Skfunction:asynced
+-- @treturn Skfunction a view, to be called in tasks
+-- @usage sk.async.run(function() print(fetch:asynced()(url)) end)
+function modifiers:asynced()
+  check_self(self, "asynced")
+  return change(self, "asynced", true)
 end
 
 -- ---- arguments by name ----

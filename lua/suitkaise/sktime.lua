@@ -13,6 +13,8 @@ local errors = require "suitkaise.errors"
 local open = require "suitkaise.sktime.open"
 local registry = require "suitkaise.cerial.registry"
 local Timer = require "suitkaise.sktime.timer"
+local views = require "suitkaise.views"
+local wait = require "suitkaise.async.wait"
 
 local now = clock.now
 
@@ -114,13 +116,26 @@ local function new_yawn(_, seconds, yawns, sleep)
                         sleep = sleep }, Yawn)
 end
 
-function Yawn:__call()
+local function count_call(self, sleep)
   self.count = self.count + 1
   if self.count < self.yawns then return false end
   self.count = 0
-  local sleep = self.sleep or clock.sleep
   sleep(self.seconds)
   return true
+end
+
+function Yawn:__call()
+  return count_call(self, self.sleep or clock.sleep)
+end
+
+local yielding = views.over("Yawn view", {
+  __call = function(self) return count_call(self, wait.asynced.sleep) end,
+})
+
+--- Yield the running task instead of blocking it.
+-- @treturn Yawn a view of the same one
+function Yawn:asynced()
+  return yielding(self)
 end
 
 --- Count from the beginning.
@@ -200,7 +215,7 @@ function sktime.TimeThis(fn, timer)
     Timer._check(timer, "TimeThis", "timer")
   end
   if fn == nil then return enter(timer) end
-  return finish_block(enter(timer), pcall(fn, timer))
+  return finish_block(enter(timer), wait.here().pcall(fn, timer))
 end
 
 -- ---- timethis ----

@@ -4,6 +4,8 @@
 
 local views = {}
 
+local OBJECT = {} -- a view's key for what it is a view of
+
 --- What modifiers said, with one thing more.
 -- @tparam table how by the modifiers' names
 -- @tparam string name
@@ -21,6 +23,38 @@ end
 -- @treturn boolean
 function views.is_seconds(value)
   return type(value) == "number" and value >= 0
+end
+
+--- The class of views of objects: methods of the view are called with the
+-- object, everything else is the object's.
+-- @tparam string name
+-- @tparam table methods by name: function(object, ...)
+-- @treturn function view(object)
+function views.over(name, methods)
+  local View = { __name = name }
+
+  function View.__index(view, key)
+    local object = rawget(view, OBJECT)
+    local method = methods[key] or object[key]
+    if type(method) ~= "function" then return method end
+    return function(self, ...)
+      return method(self == view and object or self, ...)
+    end
+  end
+
+  function View.__newindex(view, key, value)
+    rawget(view, OBJECT)[key] = value
+  end
+
+  if methods.__call then
+    function View.__call(view, ...)
+      return methods.__call(rawget(view, OBJECT), ...)
+    end
+  end
+
+  function View.__tostring(view) return tostring(rawget(view, OBJECT)) end
+
+  return function(object) return setmetatable({ [OBJECT] = object }, View) end
 end
 
 return views

@@ -39,6 +39,7 @@ struct share_words {
   _Alignas(SK_LINE) _Atomic uint64_t consumed;   /* coordinator */
   _Alignas(SK_LINE) _Atomic uint32_t epoch;  /* coordinator adds 2; waiters set
                                              ** bit 0: futex */
+  _Atomic uint32_t listened;     /* loops set, the coordinator clears */
   _Alignas(SK_LINE) _Atomic uint32_t state;  /* anyone, by CAS */
   _Atomic uint32_t lane_top;     /* claimers, by CAS: lanes ever claimed */
   _Atomic uint64_t stored;       /* coordinator: bytes of values */
@@ -250,6 +251,8 @@ int share_wait (sk_port *p, const struct share_wait *w);
 int64_t share_deadline (int64_t timeout_ns);
 /* Coordinator: let those who wait look again. */
 void share_wake (sk_share *s);
+/* Why waiting makes no sense now, or 0. */
+int share_hopeless (sk_share *s);
 void share_pause (void);
 
 /* share_keeper.c: has somebody taken care that the share is served? */

@@ -101,6 +101,34 @@ static int all_applied (sk_port *p, const void *arg) {
   return 1;
 }
 
+int sk_port_wants (sk_port *p, const sk_path *path, int how, uint64_t *wants,
+                   uint32_t room, uint32_t *n) {
+  uint8_t marks[MOST_MARKS];
+  uint32_t n_marks = 0;
+  int pending;
+  if (path && !share_path_valid(path)) return SKE_INVAL;
+  share_be_present(p->share);
+  *n = 0;
+  if (is_consumed(p->share)) return 0;
+  if (path) n_marks = marks_of(path, how, marks);
+  pending = collect(p, marks, n_marks);
+  if (!pending) return 0;
+  if (p->n_wants > room) return SKE_INVAL;
+  memcpy(wants, p->wants, p->n_wants * sizeof *wants);
+  *n = p->n_wants;
+  return 0;
+}
+
+int sk_port_reached (sk_port *p, const uint64_t *wants, uint32_t n) {
+  uint32_t i;
+  int rc = share_hopeless(p->share);  /* before: what was last is seen */
+  if (n > p->share->max_lanes) return SKE_INVAL;
+  for (i = 0; i < n; i++)
+    if (wants[i] && applied(p->share, i) < wants[i])
+      return rc ? rc : SKE_TIMEOUT;
+  return 0;
+}
+
 static int barrier (sk_port *p, const uint8_t *marks, uint32_t n,
                     int64_t timeout_ns) {
   struct share_wait w = { all_applied, NULL, 0, 0, 0 };
@@ -276,7 +304,7 @@ int sk_port_get (sk_port *p, const sk_path *path, int how,
   if (!share_path_valid(path)) return SKE_INVAL;
   share_be_present(p->share);
   if (!seen) seen = &own;
-  if (!is_consumed(p->share)) {
+  if (!(how & SK_APPLIED) && !is_consumed(p->share)) {
     rc = barrier(p, marks, marks_of(path, how, marks),
                  timeout_ns);
     if (rc) return rc;
@@ -316,9 +344,9 @@ static int look_list (sk_port *p, const sk_path *path, size_t *len,
   return rc;
 }
 
-int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
-                  const void **data, size_t *len, uint32_t *pairs,
-                  sk_seen *seen) {
+static int list (sk_port *p, const sk_path *path, int how,
+                 int64_t timeout_ns, const void **data, size_t *len, uint32_t *pairs,
+                 sk_seen *seen) {
   uint8_t marks[MOST_MARKS];
   uint64_t count;
   sk_answer a;
@@ -327,7 +355,7 @@ int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
   if (!share_path_valid(path)) return SKE_INVAL;
   share_be_present(p->share);
   if (!seen) seen = &own;
-  if (!is_consumed(p->share)) {
+  if (!(how & SK_APPLIED) && !is_consumed(p->share)) {
     rc = barrier(p, marks, marks_of(path, SK_ENTRIES, marks), timeout_ns);
     if (rc) return rc;
   }
@@ -344,4 +372,16 @@ int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
   *data = p->buffer + sizeof count;
   *len = a.item.len - sizeof count;
   return 0;
+}
+
+int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
+                  const void **data, size_t *len, uint32_t *pairs,
+                  sk_seen *seen) {
+  return list(p, path, 0, timeout_ns, data, len, pairs, seen);
+}
+
+int sk_port_list_applied (sk_port *p, const sk_path *path, int64_t timeout_ns,
+                          const void **data, size_t *len, uint32_t *pairs,
+                          sk_seen *seen) {
+  return list(p, path, SK_APPLIED, timeout_ns, data, len, pairs, seen);
 }

@@ -42,13 +42,23 @@ static int spin (sk_port *p, const struct share_wait *w) {
   return 0;
 }
 
-/* Why waiting makes no sense, or 0. */
-static int hopeless (sk_share *s, const struct share_wait *w) {
+int share_hopeless (sk_share *s) {
   switch (atomic_load(&s->words->state)) {
-    case SK_STOPPED: return w->while_stopped ? 0 : SKE_STOPPED;
+    case SK_STOPPED: return SKE_STOPPED;
     case SK_DEGRADED: return SKE_DOWN;
     default: return 0;
   }
+}
+
+static int hopeless (sk_share *s, const struct share_wait *w) {
+  int rc = share_hopeless(s);
+  return rc == SKE_STOPPED && w->while_stopped ? 0 : rc;
+}
+
+/* A writer may have died before it rang, the keeper with the rest. */
+static void look_after (sk_share *s) {
+  sk_bell_ring(s->bell, SK_EAGER);
+  share_revive(s);
 }
 
 static void nap (sk_port *p, const struct share_wait *w, int64_t ns) {
@@ -75,11 +85,7 @@ int share_wait (sk_port *p, const struct share_wait *w) {
     nap(p, w, ns);
     if (w->done(p, w->arg)) return 0;
     if (ns < LONGEST_NAP_NS) ns *= 2;
-    else {
-      /* a writer may have died before it rang, the keeper with the rest */
-      sk_bell_ring(s->bell, SK_EAGER);
-      share_revive(s);
-    }
+    else look_after(s);
   }
 }
 
@@ -90,4 +96,16 @@ void share_wake (sk_share *s) {
   seen = atomic_load_explicit(epoch, memory_order_relaxed);
   while (!atomic_compare_exchange_weak(epoch, &seen, (seen + 2) & ~1u)) {}
   if (seen & 1) os_unpark(epoch, INT32_MAX);
+  /* pairs with sk_port_listen: all of these are in one order */
+  if (atomic_load(&s->words->listened) &&
+      atomic_exchange(&s->words->listened, 0))
+    os_event_ring(sk_root_event());
+}
+
+int sk_port_listen (sk_port *p, int is_late) {
+  share_be_present(p->share);
+  if (is_late) look_after(p->share);
+  atomic_store(&p->share->words->listened, 1);
+  atomic_thread_fence(memory_order_seq_cst);  /* pairs with share_wake */
+  return 0;
 }

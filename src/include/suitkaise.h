@@ -636,6 +636,8 @@ SK_API int sk_share_fresh (const sk_share *s, const sk_seen *seen);
 ** SK_ENTRIES for any change of an entry. With a timeout of 0 it never sleeps
 ** and never starts a process. */
 enum { SK_INSIDE = 1, SK_ENTRIES = 2 };
+/* Added to `how`: what a read waits for is known to be applied. */
+enum { SK_APPLIED = 4 };
 SK_API int sk_port_get (sk_port *p, const sk_path *path, int how,
                         int64_t timeout_ns, sk_item *out, sk_seen *seen);
 /* The pairs of a table, as after a table's item; of tables in it only the
@@ -649,6 +651,22 @@ SK_API int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
 SK_API int sk_port_flush (sk_port *p, int64_t timeout_ns);
 /* Wait for a commit after `before` (what this returned last, or 0). */
 SK_API int sk_port_await (sk_port *p, uint32_t *before, int64_t timeout_ns);
+
+/* The same for event loops, which may not sleep. sk_port_wants: what a read of
+** that path (NULL: a flush) that begins now has to wait for, as *n numbers, at
+** most `room`, one per process; 0: nothing. sk_port_reached: 0 when that is
+** applied, SKE_TIMEOUT when not yet, SKE_STOPPED or SKE_DOWN. Then read with
+** SK_APPLIED, or by sk_port_list_applied. After sk_port_listen the next change makes the descriptors of
+** sk_cells_watch readable (in the program that made the share; elsewhere look
+** now and then); look again between the two. `is_late`: a wait that takes long
+** looks after the coordinator. */
+SK_API int sk_port_wants (sk_port *p, const sk_path *path, int how,
+                          uint64_t *wants, uint32_t room, uint32_t *n);
+SK_API int sk_port_reached (sk_port *p, const uint64_t *wants, uint32_t n);
+SK_API int sk_port_list_applied (sk_port *p, const sk_path *path,
+                                 int64_t timeout_ns, const void **data,
+                                 size_t *len, uint32_t *pairs, sk_seen *seen);
+SK_API int sk_port_listen (sk_port *p, int is_late);
 
 /* ---- in a handler: see and change the tree ---- */
 

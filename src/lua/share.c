@@ -457,6 +457,41 @@ static sk_seen *opt_seen (lua_State *L, int arg, sk_seen *nowhere) {
   return lua_isnoneornil(L, arg) ? nowhere : luaL_checkudata(L, arg, SEEN);
 }
 
+/* wants(path, depth, key, how) -> what a read of that has to wait for, for
+** reached; nil: nothing. wants(): the same for all that is queued */
+static int share_wants (lua_State *L) {
+  lsk_share *h = lsk_checkshare(L, 1);
+  enum { MOST = 1024 };
+  uint64_t wants[MOST];
+  uint32_t n;
+  sk_path path;
+  int all = lua_isnoneornil(L, 2), how = (int)luaL_optinteger(L, 5, 0), rc;
+  if (!all) path = lsk_share_path(L, h, 2);
+  rc = sk_port_wants(h->port, all ? NULL : &path, how, wants, MOST, &n);
+  if (rc) return lsk_fail(L, rc, "share");
+  if (!n) return 0;
+  lua_pushlstring(L, (const char *)wants, n * sizeof *wants);
+  return 1;
+}
+
+/* reached(wants) -> true; or nil, message, code: SKE_TIMEOUT for not yet */
+static int share_reached (lua_State *L) {
+  lsk_share *h = lsk_checkshare(L, 1);
+  size_t len;
+  const char *s = luaL_checklstring(L, 2, &len);
+  uint64_t wants[1024];
+  luaL_argcheck(L, len <= sizeof wants && len % 8 == 0, 2, "wants");
+  memcpy(wants, s, len);
+  return result(L, sk_port_reached(h->port, wants, (uint32_t)(len / 8)));
+}
+
+/* listen(is_late): ring the event of core.cells_watch at the next change */
+static int share_listen (lua_State *L) {
+  lsk_share *h = lsk_checkshare(L, 1);
+  sk_port_listen(h->port, lua_toboolean(L, 2));
+  return 0;
+}
+
 /* get(path, depth, key, how, seconds, seen) -> kind, value, or 0 when there
 ** is none; or nil, message, code */
 static int share_get (lua_State *L) {
@@ -477,8 +512,8 @@ static int share_get (lua_State *L) {
   return 2;
 }
 
-/* list(path, depth, seconds, seen) -> keys, values, kinds; or nil, message,
-** code */
+/* list(path, depth, seconds, seen, is_applied) -> keys, values, kinds; or nil,
+** message, code */
 static int share_list (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   int64_t ns = lsk_optseconds(L, 4, -1);
@@ -487,13 +522,14 @@ static int share_list (lua_State *L) {
   size_t len;
   uint32_t pairs;
   sk_path path;
-  int rc;
-  lua_settop(L, 5);
+  int rc, is_applied = lua_toboolean(L, 6);
+  lua_settop(L, 6);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 3);
   lua_pushnil(L);
-  path = lsk_share_path(L, h, 6);
-  rc = sk_port_list(h->port, &path, ns, &data, &len, &pairs, seen);
+  path = lsk_share_path(L, h, 7);
+  rc = (is_applied ? sk_port_list_applied : sk_port_list)(
+    h->port, &path, ns, &data, &len, &pairs, seen);
   if (rc) return lsk_fail(L, rc, "share");
   return lsk_share_push_list(L, h, data, len, pairs);
 }
@@ -508,7 +544,8 @@ static const luaL_Reg methods[] = {
   { "where", share_where }, { "set", share_set }, { "clear", share_clear },
   { "add", share_add }, { "call", share_call }, { "answer", share_answer },
   { "forget", share_forget }, { "fresh", share_fresh }, { "get", share_get },
-  { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
+  { "wants", share_wants }, { "reached", share_reached },
+  { "listen", share_listen }, { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
 };
 
 /* Push an array of the keys at `at`. */

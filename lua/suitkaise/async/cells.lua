@@ -1,4 +1,4 @@
--- Waiting for shared values (Flag, Progress) without blocking.
+-- Waiting for shared values (Flag, Progress, shares) without blocking.
 --
 -- A cell is a word in shared memory and has no descriptor. All processes that
 -- share it hold one event, which is rung when a cell that an event loop
@@ -60,6 +60,19 @@ function cells.wait(raw, cell, seconds)
   task.raw, task.cell = nil, nil
   if value == loop.CANCEL then loop.deliver(task) end
   return raw.wait(cell, 0)
+end
+
+-- What stands for a cell where any ring is of interest.
+local ANY = { listen = function() return true end }
+
+--- Sleep until the event is rung, for so many seconds at most: -> was the task
+-- cancelled?
+function cells.hear(task, seconds)
+  watch = watch or core.cells_watch()
+  task.raw = ANY
+  local value = loop.park_raw_in(task, sleepers, core.now() + seconds)
+  task.raw = nil
+  return value == loop.CANCEL
 end
 
 return cells

@@ -129,8 +129,24 @@ function combine.race(...)
   return Task.outcome(group.first)
 end
 
+--- fn(...), for so many seconds at most: then it is cancelled, and
+-- late(seconds, err) raises; `err`, if any, is what it made of that.
+function combine.limited(name, seconds, late, fn, ...)
+  local me = loop.enter(name)
+  local deadline = Task.deadline(name, seconds)
+  local child = Task.spawn(name, fn, ...)
+  local group = new_group(me, { child })
+  if not wait_until(group, all_ended, deadline) then
+    end_all(group)
+    if child.failed then
+      local err = child.err
+      late(seconds, not errors.is(err, "CancelledError") and err or nil)
+    end
+  end
+  return Task.outcome(child)
+end
+
 local function time_is_up(seconds, err)
-  if errors.is(err, "CancelledError") then err = nil end
   errors.raise("ResultTimeoutError", {
     message = string.format("async.with_timeout: not done within %g s",
                             seconds),
@@ -140,15 +156,7 @@ end
 
 --- fn(...), for so many seconds at most.
 function combine.with_timeout(seconds, fn, ...)
-  local me = loop.enter "async.with_timeout"
-  local deadline = Task.deadline("async.with_timeout", seconds)
-  local child = Task.spawn("async.with_timeout", fn, ...)
-  local group = new_group(me, { child })
-  if not wait_until(group, all_ended, deadline) then
-    end_all(group)
-    if child.failed then time_is_up(seconds, child.err) end
-  end
-  return Task.outcome(child)
+  return combine.limited("async.with_timeout", seconds, time_is_up, fn, ...)
 end
 
 --- An iterator over the tasks in the order in which they end.

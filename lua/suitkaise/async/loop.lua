@@ -448,6 +448,12 @@ local function heed(task)
   end
 end
 
+--- Will its next wait raise? For who has to tidy up before it does.
+function loop.is_cancelled(task)
+  if task.shield or not task.cancels then return false end
+  return task.pending or task.grace ~= nil and now() >= task.grace
+end
+
 --- Before a wait: the task that runs, which may wait. Raises when there is
 -- none, and when it was cancelled.
 function loop.enter(name)

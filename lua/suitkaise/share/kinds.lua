@@ -8,4 +8,5 @@ return {
   PRIVATE = 2 * 65536,     -- what the library keeps: classes
   INSIDE = 1,              -- a read that waits for what changes an object
   ENTRIES = 2,             -- a read that waits for what changes an entry
+  APPLIED = 4,             -- added: what it waits for is applied
 }

@@ -250,7 +250,7 @@ end
 
 Object.__index = proxy.indexer(miss)
 
-function Object.__newindex(self, key, value)
+Object.__newindex = proxy.metamethod(function(self, key, value)
   local st = states[self]
   if key == kinds.CLASS_FIELD then
     errors.argument(st.where, "key", key, "a field's name", "caller")
@@ -258,7 +258,7 @@ function Object.__newindex(self, key, value)
   if st.is_whole then send_inside(st, key, value)
   elseif SCALAR[type(value)] or value == nil then proxy.write(st, key, value)
   else proxy.write(st, key, values.leaf(values.to_plain(value))) end
-end
+end)
 
 function Object.__call(self, ...)
   return call(states[self], "__call", false, ...)
@@ -267,9 +267,9 @@ end
 Object.__tostring = proxy.tostring
 Object.__eq = proxy.equal
 
-function Object.__len(self)
+Object.__len = proxy.metamethod(function(self)
   return #replica(states[self])
-end
+end)
 
 values.plain[Object] = function(self)
   return deep_copy(replica(states[self]), {})
@@ -297,7 +297,7 @@ local function target(st)
   return value
 end
 
-local function inner_index(self, key)
+local inner_index = proxy.metamethod(function(self, key)
   local st = states[self]
   if st.class then
     local method = class_value(st.class, key)
@@ -306,18 +306,20 @@ local function inner_index(self, key)
     end
   end
   return wrap(st, key, target(st))
-end
+end)
 
-local function inner_newindex(self, key, value)
+local inner_newindex = proxy.metamethod(function(self, key, value)
   send_inside(states[self], key, value)
-end
+end)
 
 for _, metatable in ipairs { FieldTable, FieldObject } do
   metatable.__index = inner_index
   metatable.__newindex = inner_newindex
   metatable.__tostring = proxy.tostring
   metatable.__eq = rawequal
-  function metatable.__len(self) return #target(states[self]) end
+  metatable.__len = proxy.metamethod(function(self)
+    return #target(states[self])
+  end)
   values.plain[metatable] = function(self)
     return deep_copy(target(states[self]), {})
   end

@@ -24,6 +24,28 @@ local states = proxy.states
 
 local new_seen = quick and quick.new_seen or root.new_seen
 
+-- ---- metamethods ----
+
+-- Lua 5.1 cannot yield in one: what waits in it blocks there.
+local can_yield = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
+
+local function leave(ok, ...)
+  root.metamethods = root.metamethods - 1
+  if not ok then error((...), 0) end
+  return ...
+end
+
+--- A metamethod, or what one calls with a proxy or a state.
+function proxy.metamethod(fn)
+  if can_yield then return fn end
+  return function(self, ...)
+    local st = states[self] or self
+    if not st.root.is_async then return fn(self, ...) end
+    root.metamethods = root.metamethods + 1
+    return leave(pcall(fn, self, ...))
+  end
+end
+
 -- ---- keys ----
 
 proxy.where = root.where
@@ -71,6 +93,14 @@ function proxy.child(st, key, metatable, class)
   })
   st.children[key] = found
   return found
+end
+
+--- The same place, for tasks: its waits yield.
+function proxy.asynced(st)
+  return proxy.make(st.metatable, {
+    root = root.asynced(st.root), path = st.path, depth = st.depth,
+    where = st.where, metatable = st.metatable,
+  })
 end
 
 -- ---- reading ----
@@ -171,6 +201,7 @@ end
 --- -> __index of a kind of proxy: the remembered value, if it is fresh, else
 -- `miss(st, key)`.
 function proxy.indexer(miss)
+  miss = proxy.metamethod(miss)
   if not quick then
     return function(self, key)
       local st = states[self]
@@ -208,9 +239,9 @@ local Table = { __name = "shared table" }
 proxy.Table = Table
 Table.__index = proxy.indexer(read)
 
-function Table.__newindex(self, key, value)
+Table.__newindex = proxy.metamethod(function(self, key, value)
   write(states[self], key, value)
-end
+end)
 
 -- The last index with a value, as `#` finds one: there is none after it.
 local function border(st, n)
@@ -233,9 +264,9 @@ function proxy.length(st)
   return kind == TABLE and border(st, n) or 0
 end
 
-function Table.__len(self)
+Table.__len = proxy.metamethod(function(self)
   return proxy.length(states[self])
-end
+end)
 
 function proxy.tostring(self)
   return states[self].where
@@ -245,7 +276,7 @@ Table.__tostring = proxy.tostring
 --- Two proxies of one path are the same.
 function proxy.equal(a, b)
   local x, y = states[a], states[b]
-  return x ~= nil and y ~= nil and x.root == y.root and x.path == y.path
+  return x ~= nil and y ~= nil and x.root.id == y.root.id and x.path == y.path
     and x.depth == y.depth and x.metatable == y.metatable
 end
 Table.__eq = proxy.equal

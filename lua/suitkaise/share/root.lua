@@ -10,6 +10,8 @@ local kinds = require "suitkaise.share.kinds"
 local quick = require "suitkaise.share.quick"
 local serialize = require("suitkaise.cerial").serialize
 
+local unpack = table.unpack or rawget(_G, "unpack")
+
 local MAX_WAIT = 3600 -- seconds that the core is asked to wait at once
 
 local root = {}
@@ -22,30 +24,63 @@ root.quick = quick.load()
 
 -- ---- how a wait is spent ----
 
---- Called before each look: -> seconds that the core may wait for it, and a
--- function to call after a look in vain, or nil. Replaced while a task of
--- async waits.
-function root.patience()
-  return 0.1
+local SLICE = 0.1 -- seconds that the core waits at once
+
+--- The face of a root for tasks: the same share, but waits yield the task that
+-- makes them. Outside of tasks they block.
+function root.asynced(self)
+  if self.is_async then return self end
+  self.twin = self.twin or setmetatable({ is_async = true }, {
+    __index = self, __newindex = self,
+  })
+  return self.twin
+end
+
+-- Lua 5.1 cannot yield in a metamethod; see proxy.lua.
+root.metamethods = 0
+
+-- What waits in tasks, if this wait is one.
+local function resting(self)
+  if not self.is_async or root.metamethods > 0 then return nil end
+  local shares = package.loaded["suitkaise.async.shares"]
+  if not shares then
+    if not package.loaded["suitkaise.async"] then return nil end
+    shares = require "suitkaise.async.shares"
+  end
+  return shares.current() and shares or nil
 end
 
 -- Call look(seconds) until its first result is not nil or it fails with
 -- another code than a timeout. -> what it returned.
 local function insist(self, look, timeout)
-  local deadline
+  local shares = resting(self)
+  local holder = shares and shares.current() or self
+  local deadline, n = nil, 0
+  local slice = shares and 0 or SLICE
   while true do
-    local slice, rest = root.patience()
-    local first, second, code = look(math.min(slice, timeout or slice))
-    if first ~= nil or code ~= "SKE_TIMEOUT" then return first, second, code end
+    local first, second, code, more = look(math.min(slice, timeout or slice))
+    if first ~= nil or code ~= "SKE_TIMEOUT" then
+      return first, second, code, more
+    end
     if self.handle:is_serving() then return nil, "", "SKE_SERVING" end
     local now = core.now()
-    deadline = deadline or timeout and now + timeout
-    if self.read_until and (not deadline or deadline > self.read_until) then
-      deadline = self.read_until
-    end
-    if deadline and now >= deadline then return nil, second, "SKE_TIMEOUT" end
-    if rest then rest() end
+    deadline = deadline or now + (timeout or math.huge)
+    local before = holder.read_until
+    if before and deadline > before then deadline = before end
+    local left = deadline - now
+    if left <= 0 then return nil, second, "SKE_TIMEOUT" end
+    n = n + 1
+    if shares and shares.rest(self.handle, n, left) then shares.deliver() end
   end
+end
+
+-- In a task, before a read: wait for what it has to see. The writes are those
+-- of now: later ones do not prolong it. -> true, or nil, message, code
+local function settle(self, timeout, ...)
+  local handle = self.handle
+  local wants, message, code = handle:wants(...)
+  if not wants then return code == nil or nil, message, code end
+  return insist(self, function() return handle:reached(wants) end, timeout)
 end
 
 -- ---- errors ----
@@ -132,9 +167,17 @@ function root.get(self, where, path, depth, key, how, seen)
   if kind == nil and handle:is_serving() then
     return handle:change_get(path, depth, key)
   elseif kind == nil then
-    kind, value, code = insist(self, function(seconds)
-      return handle:get(path, depth, key, how, seconds, seen)
-    end, self.read_timeout)
+    local is_ready = true
+    if code == "SKE_TIMEOUT" and resting(self) then
+      is_ready, value, code = settle(self, self.read_timeout, path, depth, key,
+                                     how)
+      how = how + kinds.APPLIED
+    end
+    if is_ready then
+      kind, value, code = insist(self, function(seconds)
+        return handle:get(path, depth, key, how, seconds, seen)
+      end, self.read_timeout)
+    end
     if kind == nil then root.fail(self, name_of(where, key), value, code) end
   end
   return kind, value
@@ -149,9 +192,16 @@ function root.list(self, where, path, depth, seen)
     if handle:change_get(path, depth) == kinds.ABSENT then return nil end
     return handle:change_list(path, depth)
   elseif keys == nil and rest == "SKE_TIMEOUT" then
-    keys, values, rest = insist(self, function(seconds)
-      return handle:list(path, depth, seconds, seen)
-    end, self.read_timeout)
+    local is_ready, is_applied = true, resting(self) ~= nil
+    if is_applied then
+      is_ready, values, rest = settle(self, self.read_timeout, path, depth,
+                                      nil, kinds.ENTRIES)
+    end
+    if is_ready then
+      keys, values, rest = insist(self, function(seconds)
+        return handle:list(path, depth, seconds, seen, is_applied)
+      end, self.read_timeout)
+    end
   end
   if keys ~= nil then return keys, values, rest end
   if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
@@ -186,11 +236,32 @@ local function raise_for(where, value, err)
   error(err, 0)
 end
 
+-- In tasks: queue a command by put(seconds); a full lane is waited for without
+-- blocking. -> what pcall(put) returned
+local function queue(self, put)
+  local shares = resting(self)
+  if not shares then return pcall(put, self.read_timeout) end
+  local ok, first, second, code, what
+  first, second, code, what = insist(self, function()
+    ok, first, second, code, what = pcall(put, 0)
+    if not ok then return true end
+    return first, second, code, what
+  end, self.read_timeout)
+  return ok, first, second, code, what
+end
+
 --- Queue: the value of `key` is this one from now on; nil deletes it.
 function root.set(self, where, path, depth, key, value)
   local handle = self.handle
-  local ok, done, message, code, what =
-    pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
+  local ok, done, message, code, what
+  if self.is_async then
+    ok, done, message, code, what = queue(self, function(seconds)
+      return handle:set(path, depth, key, value, seconds)
+    end)
+  else
+    ok, done, message, code, what =
+      pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
+  end
   if done and ok then return end
   where = name_of(where, key)
   if not ok then raise_for(where, value, done) end
@@ -203,7 +274,7 @@ function root.set(self, where, path, depth, key, value)
 end
 
 -- What came of a call; waits on while there is nothing.
-local function finish(self, where, receipt, done, ...)
+local function finish(self, where, receipt, rests, done, ...)
   if done then return ... end
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
@@ -213,56 +284,97 @@ local function finish(self, where, receipt, done, ...)
     handle:forget(sent, reply)
     root.fail(self, where, message, code)
   end
-  local slice, rest = root.patience()
-  if rest then rest() end
-  return finish(self, where, receipt, handle:answer(sent, reply, slice))
+  local shares = resting(self)
+  if shares and shares.rest(handle, rests, receipt[3] - core.now()) then
+    handle:forget(sent, reply)
+    shares.deliver()
+  end
+  return finish(self, where, receipt, rests + 1,
+                handle:answer(sent, reply, shares and 0 or SLICE))
 end
 
 local function answer(self, where, ok, sent, reply, code)
   if not ok then raise_for(where, nil, sent) end
   if sent == nil then root.fail(self, where, reply, code) end
   return finish(self, where, { sent, reply, core.now() + self.read_timeout },
-                self.handle:answer(sent, reply, 0))
+                1, self.handle:answer(sent, reply, 0))
 end
 
 --- Add to a number -> the new one.
 function root.add(self, where, path, depth, key, n)
-  local handle = self.handle
-  local sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
+  local handle, _ = self.handle, nil
+  local sent, reply, code
+  if self.is_async then
+    _, sent, reply, code = queue(self, function(seconds)
+      return handle:add(path, depth, key, n, seconds)
+    end)
+  else
+    sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
+  end
   if sent == nil then root.fail(self, where, reply, code) end
   return finish(self, where, {
     sent, reply, core.now() + self.read_timeout,
     SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
-  }, handle:answer(sent, reply, 0))
+  }, 1, handle:answer(sent, reply, 0))
 end
 
---- Run something in the coordinator: `what` and its arguments are for
+-- Queue a call -> what pcall(handle.call) returns.
+local function queue_call(self, is_answered, path, depth, writes, is_inside,
+                          ...)
+  local handle = self.handle
+  if not self.is_async then
+    return pcall(handle.call, handle, path, depth, writes, is_inside,
+                 is_answered, self.read_timeout, ...)
+  end
+  local args = { n = select("#", ...), ... }
+  return queue(self, function(seconds)
+    return handle:call(path, depth, writes, is_inside, is_answered, seconds,
+                       unpack(args, 1, args.n))
+  end)
+end
+
+--- Run something in the coordinator: what follows `is_inside` is for
 -- serve.lua. `writes`: keys of the entries that it may change, as
 -- core.share_path("", key) makes them, one after another; nil: any.
 -- `is_inside`: the value at the path stays what it is.
-function root.call(self, where, path, depth, writes, is_inside, what, ...)
-  local handle = self.handle
-  return answer(self, where,
-                pcall(handle.call, handle, path, depth, writes, is_inside,
-                      true, self.read_timeout, what, ...))
+function root.call(self, where, path, depth, writes, is_inside, ...)
+  return answer(self, where, queue_call(self, true, path, depth, writes,
+                                        is_inside, ...))
 end
 
 --- The same without waiting; errors go to share:errors().
-function root.send(self, where, path, depth, writes, is_inside, what, ...)
-  local handle = self.handle
+function root.send(self, where, path, depth, writes, is_inside, ...)
   local ok, done, message, code =
-    pcall(handle.call, handle, path, depth, writes, is_inside, false,
-          self.read_timeout, what, ...)
+    queue_call(self, false, path, depth, writes, is_inside, ...)
   if not ok then raise_for(where, nil, done) end
   if not done then root.fail(self, where, message, code) end
+end
+
+--- Queue: a table is empty from now on.
+function root.clear(self, where, path, depth)
+  local handle = self.handle
+  local _, done, message, code = queue(self, function(seconds)
+    return handle:clear(path, depth, nil, seconds)
+  end)
+  if not done then root.fail(self, where, message, code) end
+end
+
+--- In a task: wait until all that was queued is applied, if it is in time.
+function root.settle(self, timeout)
+  if resting(self) then settle(self, timeout) end
 end
 
 --- Wait until all that was queued is applied.
 function root.flush(self, where, timeout)
   local handle = self.handle
-  local done, message, code = insist(self, function(seconds)
-    return handle:flush(seconds)
-  end, timeout)
+  local done, message, code
+  if resting(self) and not handle:is_serving() then
+    done, message, code = settle(self, timeout)
+  else
+    done, message, code = insist(self, function(seconds)
+      return handle:flush(seconds)
+    end, timeout)
+  end
   if not done then root.fail(self, where, message, code) end
 end
 
@@ -271,10 +383,12 @@ local GRACE = 0.25 -- seconds that a read may take when a wait is over
 -- look(), which does not wait for reads much longer than until `deadline`.
 local function look_until(self, look, deadline)
   if not deadline then return look() end
-  local before = self.read_until
-  self.read_until = deadline + GRACE
-  local ok, found = pcall(look)
-  self.read_until = before
+  local shares = resting(self)
+  local holder = shares and shares.current() or self
+  local before = holder.read_until
+  holder.read_until = deadline + GRACE
+  local ok, found = (shares and shares.pcall or pcall)(look)
+  holder.read_until = before
   if ok then return found end
   if core.now() >= deadline and errors.is(found, "ShareTimeoutError") then
     return false
@@ -287,16 +401,21 @@ end
 function root.wait_until(self, look, timeout)
   local handle = self.handle
   local deadline = timeout and core.now() + timeout
-  local before = handle:await(0, 0)
+  local before, rests = handle:await(0, 0), 0
   while not look_until(self, look, deadline) do
     if handle:is_serving() then
       root.fail(self, "wait_for", nil, "SKE_SERVING")
     end
-    local slice, rest = root.patience()
+    local shares = resting(self)
     local left = deadline and deadline - core.now() or MAX_WAIT
     if left <= 0 then return false end
-    before = handle:await(before, math.min(slice, left))
-    if rest then rest() end
+    local slice = shares and 0 or SLICE
+    local now = handle:await(before, math.min(slice, left))
+    rests = now == before and rests + 1 or 0
+    before = now
+    if shares and rests > 0 and shares.rest(handle, rests, left) then
+      shares.deliver()
+    end
   end
   return true
 end

@@ -18,11 +18,11 @@ function travel.ticket(self)
   return {
     id = id, pid = pid, fd = fd, coordinator = self.handle:pid(),
     name = self.name, read_timeout = self.read_timeout,
+    is_async = self.is_async,
   }
 end
 
---- The share of a ticket in this process.
-function travel.find(ticket)
+local function find(ticket)
   local found = root.by_id[ticket.id]
   if found then return found end
   local why
@@ -35,6 +35,12 @@ function travel.find(ticket)
   if found then return found end
   errors.raise("DeserializationError", "the share of a handle cannot be "
     .. "reached: " .. tostring(why))
+end
+
+--- The share of a ticket in this process.
+function travel.find(ticket)
+  local found = find(ticket)
+  return ticket.is_async and root.asynced(found) or found
 end
 
 --- Let proxies of a metatable travel under a name of `module`; `restore`

@@ -60,15 +60,20 @@ local function queue(st, how, ...)
 end
 
 local function clear(st)
-  local handle = st.root.handle
-  local ok, message, code = handle:clear(st.path, st.depth, nil,
-                                         st.root.read_timeout)
-  if not ok then root.fail(st.root, st.where, message, code) end
+  root.clear(st.root, st.where, st.path, st.depth)
 end
 
 -- A class whose proxies are called by their methods first.
 local function new_class(name, content_of)
   local class = { __name = name, methods = {} }
+  -- the same one for tasks of sk.async: what waits yields the task
+  function class.methods.asynced(self)
+    local st = states[self]
+    if not st or st.metatable ~= class then
+      refuse(class, "asynced", "self", self, "a " .. name)
+    end
+    return proxy.asynced(st)
+  end
   class.__tostring = proxy.tostring
   class.__eq = proxy.equal
   travel.add("suitkaise.shared.collections", name, class, travel.describe,
@@ -109,7 +114,7 @@ Dict.__index = proxy.indexer(function(st, key)
   return proxy.read(st, key)
 end)
 
-function Dict.__newindex(self, key, value)
+Dict.__newindex = proxy.metamethod(function(self, key, value)
   if dict[key] then
     errors.raise("ArgumentError", {
       message = ('Dict: "%s" is a method; use :set("%s", value)')
@@ -117,7 +122,7 @@ function Dict.__newindex(self, key, value)
     }, "caller")
   end
   proxy.write(states[self], key, value)
-end
+end)
 
 local function count(st)
   local kind, n = root.get(st.root, st.where, st.path, st.depth, nil,
@@ -125,7 +130,7 @@ local function count(st)
   return kind == kinds.TABLE and n or 0
 end
 
-function Dict.__len(self) return count(states[self]) end
+Dict.__len = proxy.metamethod(function(self) return count(states[self]) end)
 
 --- The value of a key, whatever its name.
 function dict.get(self, key, otherwise)
@@ -215,15 +220,17 @@ List.__index = proxy.indexer(function(st, key)
   }, "caller")
 end)
 
-function List.__newindex(self, key, value)
+List.__newindex = proxy.metamethod(function(self, key, value)
   if not is_position(key) then
     errors.argument("List", "position", key, "a whole number of at least 1",
                     "caller")
   end
   apply(states[self], "set", key, values.to_plain(value))
-end
+end)
 
-function List.__len(self) return proxy.length(states[self]) end
+List.__len = proxy.metamethod(function(self)
+  return proxy.length(states[self])
+end)
 
 local function check_value(method, value)
   if value == nil then refuse(List, method, "value", value, "a value") end
@@ -301,7 +308,7 @@ end
 
 local function size(st) return (proxy.read(st, "n")) end
 
-function Results.__len(self) return size(states[self]) end
+Results.__len = proxy.metamethod(function(self) return size(states[self]) end)
 
 local function check_worker(st, method, worker)
   local n = size(st)

@@ -2,7 +2,7 @@
 -- and the rate are those of each step.
 -- @module suitkaise.skfunction.generator
 
-local pause = require "suitkaise.skfunction.pause"
+local wait = require "suitkaise.async.wait"
 
 local resume, status = coroutine.resume, coroutine.status
 
@@ -29,12 +29,13 @@ local function stepper(co, fn, how)
 end
 
 --- @param self the Skfunction
--- @tparam table how `name`, `reserve`, `seconds`, `bind`
+-- @tparam table how `name`, `reserve`, `seconds`, `bind`, `waiter`
 -- @treturn function that makes iterators
 return function(self, how)
   local fn = self._base.fn
   local body = fn
   if self._bound then body = how.bind(self, fn) end
+  local waiter = wait.can_yield_in_loops and how.waiter or wait.blocking
   local unpack = rawget(_G, "unpack") or table.unpack
   return function(...)
     local co = coroutine.create(body)
@@ -42,7 +43,7 @@ return function(self, how)
     local args = { n = select("#", ...), ... }
     return function()
       if status(co) == "dead" then return nil end
-      if how.reserve then pause(how.reserve()) end
+      if how.reserve then waiter.pause(how.reserve()) end
       local given = args
       args = { n = 0 }
       return step(unpack(given, 1, given.n))

@@ -3,15 +3,15 @@
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
-local pause = require "suitkaise.skfunction.pause"
 
 local MAX_DELAY = 1e9 -- seconds: backoff overflows no clock
 
 local unpack = rawget(_G, "unpack") or table.unpack
 
--- Ctrl-C, ours and that of the standalone interpreter, is no failure.
+-- Ctrl-C, ours and that of the standalone interpreter, and the end of a task
+-- are no failures.
 local function is_interrupt(err)
-  return errors.is(err, "Interrupted")
+  return errors.is(err, "Interrupted") or errors.is(err, "CancelledError")
     or type(err) == "string" and err:find "interrupted!$" ~= nil
 end
 
@@ -39,24 +39,25 @@ local function raise(err, earlier)
 end
 
 -- What came of an attempt; after an error the next one.
-local function finish(how, call, args, attempt, earlier, ok, ...)
+local function finish(how, call, waiter, args, attempt, earlier, ok, ...)
   if ok then return ... end
   local err = (...)
   if not is_worth_it(how, err, attempt) then raise(err, earlier) end
   earlier = earlier or {}
   earlier[attempt] = err
-  pause(core.now() + delay_of(how, attempt))
-  return finish(how, call, args, attempt + 1, earlier,
-                pcall(call, unpack(args, 1, args.n)))
+  waiter.pause(core.now() + delay_of(how, attempt))
+  return finish(how, call, waiter, args, attempt + 1, earlier,
+                waiter.pcall(call, unpack(args, 1, args.n)))
 end
 
 --- A function that calls `call` at most `how.times` times.
 -- @tparam table how `times`, `delay`, `backoff_factor`, `jitter`, `only`
 -- @tparam function call
+-- @tparam table waiter see suitkaise.async.wait
 -- @treturn function
-return function(how, call)
+return function(how, call, waiter)
   return function(...)
     local args = { n = select("#", ...), ... }
-    return finish(how, call, args, 1, nil, pcall(call, ...))
+    return finish(how, call, waiter, args, 1, nil, waiter.pcall(call, ...))
   end
 end

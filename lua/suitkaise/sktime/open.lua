@@ -1,7 +1,7 @@
 -- Open measurements: what was started and not stopped yet.
 --
--- They are kept here and not in the timer: they belong to one coroutine of one
--- process, and what a timer carries to another process must not hold them. The
+-- They are kept here and not in the timer: they belong to one coroutine (or
+-- task, which may run in several) of one process, and what a timer carries to another process must not hold them. The
 -- key is the timer or whatever stands for it: a proxy of a Share is as good,
 -- because stop gives seconds that are then sent with timer:add_time.
 
@@ -18,9 +18,22 @@ local SIZE = 4
 
 local open = {}
 
+local loop = package.loaded["suitkaise.async.loop"]
+local current = loop and loop.current
+
+--- Called when there are tasks: `current_task()` is the one that runs.
+function open.follow(current_task)
+  current = current_task
+end
+
+-- Whose measurements those that begin now are.
+local function owner()
+  return current and current() or running() or MAIN
+end
+
 local WEAK = { __mode = "k" }
-local stacks = setmetatable({}, WEAK) -- key -> coroutine -> stack
-local held = setmetatable({}, WEAK)   -- coroutine -> key -> true
+local stacks = setmetatable({}, WEAK) -- key -> owner -> stack
+local held = setmetatable({}, WEAK)   -- owner -> key -> true
 local born = generation()
 
 -- In a child: what the parent had open is not ours to stop.
@@ -37,7 +50,7 @@ end
 local function find(key)
   if generation() ~= born then forget_parent() end
   local by_thread = stacks[key]
-  return by_thread and by_thread[running() or MAIN]
+  return by_thread and by_thread[owner()]
 end
 
 local function make(key)
@@ -47,7 +60,7 @@ local function make(key)
     stacks[key] = by_thread
   end
   local stack = { n = 0 }
-  by_thread[running() or MAIN] = stack
+  by_thread[owner()] = stack
   return stack
 end
 
@@ -145,7 +158,7 @@ end
 
 --- Keep a key while something is open for it: proxies come and go.
 function open.hold(key)
-  local thread = running() or MAIN
+  local thread = owner()
   held[thread] = held[thread] or {}
   held[thread][key] = true
 end
@@ -153,7 +166,7 @@ end
 --- Keep it no longer if nothing is open for it here.
 function open.release(key)
   local stack = find(key)
-  local keys = held[running() or MAIN]
+  local keys = held[owner()]
   if keys and not (stack and stack.n > 0) then keys[key] = nil end
 end
 
