@@ -517,7 +517,7 @@ static void push_keys (lua_State *L, const uint8_t *at, size_t left) {
   sk_item key;
   lua_newtable(L);
   for (i = 1; left && (size = sk_item_get(at, left, &key)); i++) {
-    lsk_share_push(L, NULL, &key);
+    lsk_share_push_plain(L, &key);
     lua_rawseti(L, -2, (int)i);
     at += size;
     left -= size;

@@ -77,6 +77,8 @@ int lsk_share_key (lua_State *L, int index, lsk_buffer *b);
 int lsk_share_value (lua_State *L, lsk_share *h, int path, lsk_buffer *b);
 /* Append it as one item, whatever it is. */
 void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
+/* Push the value of an item that is no bytes of cerial's, of which nil. */
+void lsk_share_push_plain (lua_State *L, const sk_item *item);
 /* Push an item's value; of a table or object its size. */
 void lsk_share_push (lua_State *L, lsk_share *h, const sk_item *item);
 /* Push three arrays: keys, values, and kinds of those that are no plain

@@ -276,7 +276,7 @@ static void push_decoded (lua_State *L, lsk_share *h, const sk_item *item) {
   lua_remove(L, -2);
 }
 
-void lsk_share_push (lua_State *L, lsk_share *h, const sk_item *item) {
+void lsk_share_push_plain (lua_State *L, const sk_item *item) {
   switch (item->kind) {
     case SK_INT: case SK_FLOAT: push_number(L, item); break;
     case SK_TABLE: case SK_OBJECT:
@@ -286,9 +286,14 @@ void lsk_share_push (lua_State *L, lsk_share *h, const sk_item *item) {
     case LSK_BOOLEAN:
       lua_pushboolean(L, item->len && *(const uint8_t *)item->data);
       break;
-    case LSK_CERIAL: case LSK_WHOLE: push_decoded(L, h, item); break;
     default: lua_pushnil(L);
   }
+}
+
+void lsk_share_push (lua_State *L, lsk_share *h, const sk_item *item) {
+  if (item->kind == LSK_CERIAL || item->kind == LSK_WHOLE)
+    push_decoded(L, h, item);
+  else lsk_share_push_plain(L, item);
 }
 
 int lsk_share_push_list (lua_State *L, lsk_share *h, const void *data,

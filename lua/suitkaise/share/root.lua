@@ -128,10 +128,11 @@ end
 -- value is its size. `seen` (root.new_seen) is filled.
 function root.get(self, where, path, depth, key, how, seen)
   local handle = self.handle
-  local kind, value, code = handle:get(path, depth, key, how, 0, seen)
+  local kind, value = handle:get(path, depth, key, how, 0, seen)
   if kind == nil and handle:is_serving() then
     return handle:change_get(path, depth, key)
   elseif kind == nil then
+    local code
     kind, value, code = insist(self, function(seconds)
       return handle:get(path, depth, key, how, seconds, seen)
     end, self.read_timeout)
