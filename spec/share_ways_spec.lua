@@ -167,3 +167,21 @@ describe("a live thing in an object", function()
     os.remove(path)
   end)
 end)
+
+describe("the bytes of a path", function()
+  local core = require "suitkaise.core"
+
+  it("give back its keys", function()
+    local path = core.share_path(core.share_path("", "a\0b"), 7)
+    assert.same({ "a\0b", 7 }, core.share_keys(path))
+  end)
+
+  it("may say anything, and are never decoded", function()
+    local path = core.share_path("", "eight by")
+    for kind = 0, 255 do
+      local bytes = string.char(kind) .. path:sub(2)
+      assert.is_true(#core.share_keys(bytes) <= 1)
+      assert.same({}, core.share_keys(bytes:sub(1, 7)))
+    end
+  end)
+end)
