@@ -518,9 +518,9 @@ static int share_list (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   int64_t ns = lsk_optseconds(L, 4, -1);
   sk_seen own, *seen = opt_seen(L, 5, &own);
-  const void *data;
-  size_t len;
-  uint32_t pairs;
+  const void *data = NULL;
+  size_t len = 0;
+  uint32_t pairs = 0;
   sk_path path;
   int rc, is_applied = lua_toboolean(L, 6);
   lua_settop(L, 6);

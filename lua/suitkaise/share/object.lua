@@ -219,18 +219,16 @@ local function read_field(st, key)
   if kind ~= kinds.ABSENT then return value end
   -- no such field, or for a moment it was stored in another way: what was there
   -- at one instant decides
-  local found, object = pcall(replica, st)
+  local found, copy = pcall(replica, st)
   if not found then
-    if not errors.is(object, "ShareError") or look_again(st) then
-      error(object, 0)
+    if not errors.is(copy, "ShareError") or look_again(st) then
+      error(copy, 0)
     end
     return class_value(st.class, key)
   end
-  if rawget(object, key) ~= nil then return wrap(st, key, object) end
+  if rawget(copy, key) ~= nil then return wrap(st, key, copy) end
   value = class_value(st.class, key)
-  if value == nil and is_computing(st.class) then
-    return wrap(st, key, object)
-  end
+  if value == nil and is_computing(st.class) then return wrap(st, key, copy) end
   return value
 end
 
