@@ -209,16 +209,9 @@ local function read_whole(st, key)
   return wrap(st, key, replica(st))
 end
 
-local function read_field(st, key)
-  local value, kind = proxy.read(st, key)
-  if kind == kinds.CERIAL and type(value) == "table" then
-    value = field_table(st, key)
-    if type(value) ~= "table" then return value end
-    return inner(st, { key }, key, value)
-  end
-  if kind ~= kinds.ABSENT then return value end
-  -- no such field, or for a moment it was stored in another way: what was there
-  -- at one instant decides
+-- No such field, or for a moment it was stored in another way: what was there
+-- at one instant decides.
+local function read_instant(st, key)
   local found, copy = pcall(replica, st)
   if not found then
     if not errors.is(copy, "ShareError") or look_again(st) then
@@ -227,9 +220,19 @@ local function read_field(st, key)
     return class_value(st.class, key)
   end
   if rawget(copy, key) ~= nil then return wrap(st, key, copy) end
-  value = class_value(st.class, key)
+  local value = class_value(st.class, key)
   if value == nil and is_computing(st.class) then return wrap(st, key, copy) end
   return value
+end
+
+local function read_field(st, key)
+  local value, kind = proxy.read(st, key)
+  if kind == kinds.CERIAL and type(value) == "table" then
+    value = field_table(st, key)
+    if type(value) == "table" then return inner(st, { key }, key, value) end
+  end
+  if value ~= nil then return value end
+  return read_instant(st, key)
 end
 
 -- A field cannot hide a method: then no call needs to look for one first.
