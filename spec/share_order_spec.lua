@@ -329,6 +329,35 @@ describe("a reader", function()
   end)
 end)
 
+describe("an object that is stored in one way and in another", function()
+  after_each(fixture.clean_up)
+
+  local Knot = sk.class "Knot"
+  function Knot:init() self.n, self.list = 1, { 1 } end
+  function Knot:tie() self.me, self.same = self, self.list end
+
+  it("is never seen without its fields", function()
+    local share, over = fixture.share(), sk.Flag()
+    share.k = Knot()
+    local readers = {}
+    for i = 1, READERS do
+      readers[i] = helper.fork(function()
+        while not over.value do
+          local k = share.k
+          assert(k.n == 1 and k.list[1] == 1 and share.k.list[1] == 1)
+          assert(sk.snapshot(k).n == 1)
+        end
+      end)
+    end
+    for _ = 1, 1500 do
+      share.k = Knot()
+      share.k:tie()
+    end
+    over:set()
+    for i = 1, READERS do assert.equal(0, (readers[i]:finish())) end
+  end)
+end)
+
 describe("a Counter in a Share", function()
   after_each(fixture.clean_up)
 

@@ -528,8 +528,9 @@ static int share_list (lua_State *L) {
   lua_pushvalue(L, 3);
   lua_pushnil(L);
   path = lsk_share_path(L, h, 7);
-  rc = (is_applied ? sk_port_list_applied : sk_port_list)(
-    h->port, &path, ns, &data, &len, &pairs, seen);
+  if (is_applied)
+    rc = sk_port_list_applied(h->port, &path, ns, &data, &len, &pairs, seen);
+  else rc = sk_port_list(h->port, &path, ns, &data, &len, &pairs, seen);
   if (rc) return lsk_fail(L, rc, "share");
   return lsk_share_push_list(L, h, data, len, pairs);
 }
@@ -545,7 +546,8 @@ static const luaL_Reg methods[] = {
   { "add", share_add }, { "call", share_call }, { "answer", share_answer },
   { "forget", share_forget }, { "fresh", share_fresh }, { "get", share_get },
   { "wants", share_wants }, { "reached", share_reached },
-  { "listen", share_listen }, { "list", share_list }, { "__gc", share_close }, { NULL, NULL }
+  { "listen", share_listen }, { "list", share_list },
+  { "__gc", share_close }, { NULL, NULL }
 };
 
 /* Push an array of the keys at `at`. */

@@ -195,7 +195,8 @@ local function replica(st)
   if kept and st.root.handle:fresh(kept.seen) then return kept.value end
   local seen = root.new_seen()
   local value = load_replica(st, seen)
-  if value == nil and look_again(st) then value = load_replica(st, seen) end
+  -- it may be stored in the other way again and again
+  while value == nil and look_again(st) do value = load_replica(st, seen) end
   if value == nil then
     errors.raise("ShareError", st.where .. ": there is no such object any "
       .. "more", "caller")
@@ -208,21 +209,30 @@ local function read_whole(st, key)
   return wrap(st, key, replica(st))
 end
 
+-- No such field, or for a moment it was stored in another way: what was there
+-- at one instant decides.
+local function read_instant(st, key)
+  local found, copy = pcall(replica, st)
+  if not found then
+    if not errors.is(copy, "ShareError") or look_again(st) then
+      error(copy, 0)
+    end
+    return class_value(st.class, key)
+  end
+  if rawget(copy, key) ~= nil then return wrap(st, key, copy) end
+  local value = class_value(st.class, key)
+  if value == nil and is_computing(st.class) then return wrap(st, key, copy) end
+  return value
+end
+
 local function read_field(st, key)
   local value, kind = proxy.read(st, key)
   if kind == kinds.CERIAL and type(value) == "table" then
     value = field_table(st, key)
-    if type(value) ~= "table" then return value end
-    return inner(st, { key }, key, value)
+    if type(value) == "table" then return inner(st, { key }, key, value) end
   end
-  if kind == kinds.ABSENT then
-    if look_again(st) and st.is_whole then return read_whole(st, key) end
-    value = class_value(st.class, key)
-    if value == nil and is_computing(st.class) then
-      return wrap(st, key, replica(st))
-    end
-  end
-  return value
+  if value ~= nil then return value end
+  return read_instant(st, key)
 end
 
 -- A field cannot hide a method: then no call needs to look for one first.
@@ -279,14 +289,12 @@ end
 
 -- What the proxy stands for now: not for the user to change.
 local function target(st)
+  local owner, key = st.owner, st.keys[1]
   local value
-  local first = 1
-  if st.is_whole then value = replica(st.owner)
-  else
-    value = field_table(st.owner, st.keys[1])
-    first = 2
-  end
-  for i = first, #st.keys do
+  if not owner.is_whole then value = field_table(owner, key) end
+  -- it may have come to be stored as a whole
+  if type(value) ~= "table" then value = replica(owner)[key] end
+  for i = 2, #st.keys do
     if type(value) ~= "table" then break end
     value = value[st.keys[i]]
   end
