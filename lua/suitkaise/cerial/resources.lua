@@ -102,19 +102,41 @@ local function choose(auth, kind, field)
   return chosen
 end
 
+local STANDARD = { [io.stdin] = true, [io.stdout] = true, [io.stderr] = true }
+
+--- The live things that `value` holds: each, and the Reconnector for it. Those
+-- that cannot be described are left out.
+-- @param value
+-- @treturn table live thing -> Reconnector
+function resources.plan(value)
+  local plan = {}
+  walk.replace(value, function(v)
+    local meta = type(v) ~= "string" and debug.getmetatable(v)
+    if type(meta) == "table" and plan[v] == nil and not STANDARD[v] then
+      local kind, reconnector = resources.describe(v, meta)
+      if kind then plan[v] = reconnector end
+    end
+    return nil
+  end)
+  return plan
+end
+
 --- Replace each Reconnector that `value` holds by the live thing.
 -- @param value
 -- @tparam ?table auth by kind: what every field needs, or a table by field
 --   with `"*"` for the others
+-- @tparam ?table plan live things to be replaced as well, see @{plan}
 -- @return value, or what replaces it
-function resources.reconnect_all(value, auth)
+function resources.reconnect_all(value, auth, plan)
   local live = {}
   return walk.replace(value, function(v, field)
-    if type(v) ~= "table" or getmetatable(v) ~= Reconnector then
+    local reconnector = plan and v ~= nil and plan[v] or v
+    if type(reconnector) ~= "table"
+       or getmetatable(reconnector) ~= Reconnector then
       return nil
     end
     if live[v] == nil then
-      live[v] = v:connect(choose(auth, v.kind, field))
+      live[v] = reconnector:connect(choose(auth, reconnector.kind, field))
     end
     return live[v]
   end)

@@ -46,6 +46,15 @@ local function visit_function(fn, replace, push)
   if debug.getfenv then push(debug.getfenv(fn)) end
 end
 
+-- What the sources of this library begin with.
+local LIBRARY = debug.getinfo(1, "S").source:match "^(.*)cerial/walk%.lua$"
+  or "\0"
+
+-- A class inherits functions of the library, which hold what is of all objects.
+local function is_ours(fn)
+  return debug.getinfo(fn, "S").source:sub(1, #LIBRARY) == LIBRARY
+end
+
 -- What belongs to the program rather than to the value.
 local function program()
   local seen = { [_G] = true, [package.loaded] = true }
@@ -68,6 +77,7 @@ function walk.replace(root, replace)
     local kind = type(v)
     if (kind == "table" or kind == "function") and not seen[v] then
       seen[v] = true
+      if kind == "function" and is_ours(v) then return end
       n = n + 1
       todo[n] = v
     end

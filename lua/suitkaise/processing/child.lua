@@ -2,6 +2,7 @@
 -- Nothing returns from here into the program that was forked.
 -- @module suitkaise.processing.child
 
+local autoreconnect = require "suitkaise.processing.autoreconnect"
 local core = require "suitkaise.core"
 local coroutines = require "suitkaise.processing.coroutines"
 local errors = require "suitkaise.errors"
@@ -134,8 +135,24 @@ function Life:section(name)
   return false, err
 end
 
+-- For a class of autoreconnect: -> true, or false and the error. What failed
+-- is tried again with the next life.
+function Life:connect()
+  local plan = self.state.plan
+  if not plan then return true end
+  local ok, why = pcall(autoreconnect.connect, self.object, plan)
+  if ok then
+    self.state.plan = nil
+    return true
+  end
+  return false, failure.raised(self.state, "prerun", self.channel:run(),
+                               failure.describe_own(why))
+end
+
 -- -> "done", "stopped", or "failed" and the error
 function Life:run_once()
+  local is_connected, trouble = self:connect()
+  if not is_connected then return "failed", trouble end
   local begun = core.now()
   for i, name in ipairs(sections.of_run) do
     if self.hooks[name] then

@@ -1,6 +1,7 @@
 --- The owner's side of an Skprocess: starting, waiting, talking, ending.
 -- @module suitkaise.processing.owner
 
+local autoreconnect = require "suitkaise.processing.autoreconnect"
 local child = require "suitkaise.processing.child"
 local config = require "suitkaise.processing.config"
 local core = require "suitkaise.core"
@@ -95,6 +96,7 @@ end
 local function fork(object, state, fn, ...)
   state.channel:hide(false)
   local points = handing.points_of(object)
+  state.plan = autoreconnect.plan(object)
   local process, why = core.fork(fn, object, state, ...)
   if not process then return nil, why end
   if are_many() then state.channel:hide(true) end
