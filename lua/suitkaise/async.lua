@@ -251,6 +251,7 @@ local TWINS = {
   timethis = { "suitkaise.sktime", "timethis" },
   Circuit = { "suitkaise.async.circuit" },
   Share = { "suitkaise.async.share" },
+  Skprocess = { "suitkaise.async.skprocess" },
 }
 
 setmetatable(async, {

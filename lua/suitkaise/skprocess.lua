@@ -16,6 +16,7 @@ local fields = require "suitkaise.processing.fields"
 local owner = require "suitkaise.processing.owner"
 local View = require "suitkaise.processing.view"
 local views = require "suitkaise.views"
+local waiters = require "suitkaise.async.wait"
 
 local Skprocess = class "Skprocess"
 
@@ -33,7 +34,7 @@ local function state_of(object, name)
   end
   state = {
     name = getmetatable(object).__name, api = owner, phase = "new",
-    first = 1, last = 0, synced = 0,
+    first = 1, last = 0, synced = 0, is_async = object._is_async,
     object = setmetatable({ object }, { __mode = "v" }),
   }
   states[object] = state
@@ -46,6 +47,12 @@ local function check_timeout(state, name, timeout)
     errors.argument(state.name .. ":" .. name, "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
+end
+
+-- How a method waits: as told, or as objects of its class do.
+local function waiter_of(state, waiter)
+  if waiter then return waiter end
+  return state.is_async and waiters.here() or waiters.blocking
 end
 
 -- ---- computed fields ----
@@ -99,10 +106,10 @@ end
 -- @tparam[opt] number timeout seconds
 -- @treturn boolean false when the time ran out
 -- @raise Interrupted
-function Skprocess:wait(timeout)
+function Skprocess:wait(timeout, waiter)
   local state = state_of(self, "wait")
   check_timeout(state, "wait", timeout)
-  return (state.api.wait(state, timeout))
+  return (state.api.wait(state, timeout, waiter_of(state, waiter)))
 end
 
 --- Wait for its end and get its result.
@@ -110,10 +117,10 @@ end
 -- @return what `__result__` returned
 -- @raise ProcessError (`current_run`, `original_error`, `traceback`, `pid`)
 --   or one of its classes; ResultTimeoutError; Interrupted
-function Skprocess:result(timeout)
+function Skprocess:result(timeout, waiter)
   local state = state_of(self, "result")
   check_timeout(state, "result", timeout)
-  return (state.api.result(state, timeout))
+  return (state.api.result(state, timeout, waiter_of(state, waiter)))
 end
 
 --- Start it, wait for its end, get its result.
@@ -160,10 +167,10 @@ end
 -- @tparam[opt] number timeout seconds; 0 only looks
 -- @return the value; or nil and `"timeout"`, `"closed"` (the process has ended
 --   and everything was read) or, in the process, `"stopped"`
-function Skprocess:listen(timeout)
+function Skprocess:listen(timeout, waiter)
   local state = states[self] or state_of(self, "listen")
   check_timeout(state, "listen", timeout)
-  return state.api.listen(state, timeout)
+  return state.api.listen(state, timeout, waiter_of(state, waiter))
 end
 
 -- ---- modifiers ----
@@ -192,6 +199,15 @@ function Skprocess:background()
   return View.of(self, "background", true)
 end
 
+--- Have the verb behind it yield the running task of sk.async instead of
+-- blocking: `run`, `wait`, `result`, `listen`. With `background` the Future's
+-- `result` does. Cancelling the task leaves the process alone.
+-- @treturn Skprocess a view of the same object
+-- @usage p:asynced():run()
+function Skprocess:asynced()
+  return View.of(self, "asynced", true)
+end
+
 -- ---- as a value ----
 
 Skprocess.__serialize = fields.serialize
@@ -201,7 +217,7 @@ Skprocess.__deserialize = fields.deserialize
 -- and kills it when that takes longer than five seconds.
 function Skprocess:__close()
   local state = state_of(self, "close")
-  if state.api.close then state.api.close(state) end
+  if state.api.close then state.api.close(state, waiter_of(state)) end
 end
 
 function Skprocess:__tostring()

@@ -120,3 +120,8 @@ int sk_cells_watch (int *fd) {
 void sk_cells_hush (int fd) {
   os_poller_clear(fd);
 }
+
+void sk_cells_ring (void) {
+  int event = sk_root_event();
+  if (event >= 0) os_event_ring(event);
+}

@@ -176,6 +176,8 @@ SK_API void sk_cell_wake (sk_cell *c);
 SK_API int sk_cell_listen (sk_cell *c, int64_t seen);
 SK_API int sk_cells_watch (int *fd);
 SK_API void sk_cells_hush (int fd);
+/* Ring it for something that is no cell; may be called by signal handlers. */
+SK_API void sk_cells_ring (void);
 
 /* ---- lane: a ring of messages from one process to another ----
 ** One writer, one reader. A message is visible when it is published, whole,

@@ -32,6 +32,22 @@ lsk_channel *lsk_checkchannel (lua_State *L, int arg) {
   return c;
 }
 
+lsk_channel *lsk_testchannel (lua_State *L, int arg) {
+  void *c = lua_touserdata(L, arg);
+  int same;
+  if (!c || !lua_getmetatable(L, arg)) return NULL;
+  luaL_getmetatable(L, CHANNEL);
+  same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same ? lsk_checkchannel(L, arg) : NULL;
+}
+
+void lsk_channel_wake (life *f) {
+  atomic_thread_fence(memory_order_seq_cst);  /* pairs with channel_hear */
+  if (atomic_load(&f->listens) && atomic_exchange(&f->listens, 0))
+    sk_cells_ring();
+}
+
 static void channel_free (lsk_channel *c) {
   /* what a child has not got it cannot give back */
   if (c->is_hidden && c->generation != sk_generation()) {
@@ -217,7 +233,10 @@ static int send (lua_State *L, enum kind kind) {
   }
   abort_message(c);
   /* who waits for the end need not be woken by what is on the way */
-  if (!rc) sk_lane_ring(c->out, SK_EAGER);
+  if (!rc) {
+    sk_lane_ring(c->out, SK_EAGER);
+    if (c->out == c->down) lsk_channel_wake(c->life);
+  }
   lua_pushboolean(L, !rc);
   lua_pushnumber(L, (lua_Number)waiting);
   return 2;
@@ -418,6 +437,17 @@ static int channel_await (lua_State *L) {
   return 0;
 }
 
+/* hear() in the child, for its loop -> is there a message, or is the process to
+** stop? If not, either makes the descriptor of core.cells_watch readable. */
+static int channel_hear (lua_State *L) {
+  lsk_channel *c = check_own(L);
+  if (sk_process_orphaned()) sk_process_exit(0);
+  atomic_store(&c->life->listens, 1);
+  atomic_thread_fence(memory_order_seq_cst);  /* pairs with lsk_channel_wake */
+  lua_pushboolean(L, sk_lane_ready(c->in) || atomic_load(&c->life->stop));
+  return 1;
+}
+
 /* wait(process, timeout, for_messages, is_interruptible) in the owner: sleep
 ** until the process has ended or there is a message. -> how often Ctrl-C was
 ** pressed */
@@ -445,6 +475,7 @@ static int channel_stop (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, 1);
   atomic_store(&c->life->stop, 1);
   sk_bell_ring(c->child, SK_LAZY);
+  lsk_channel_wake(c->life);
   return 0;
 }
 
@@ -565,6 +596,7 @@ static const luaL_Reg channel_methods[] = {
   { "synced", channel_synced },
   { "await", channel_await },
   { "wait", channel_wait },
+  { "hear", channel_hear },
   { "stop", channel_stop },
   { "stopping", channel_stopping },
   { "state", channel_state },

@@ -23,6 +23,7 @@ typedef struct life {
   _Atomic int64_t limit_ns;     /* which limit that is */
   _Atomic int64_t busy_ns;      /* spent in sections */
   _Atomic uint32_t has_finished; /* its last word is in the lane */
+  _Atomic uint32_t listens;     /* its loop waits; who wakes it clears this */
   /* child or, after its death, the watcher */
   _Atomic uint32_t spent;       /* lives */
   /* watcher: the monitor, or the owner */
@@ -64,6 +65,10 @@ void lsk_channel_record (lsk_channel *c, uint32_t section, int64_t ns);
 int64_t lsk_after (int64_t now, lua_State *L, int arg);
 
 lsk_channel *lsk_checkchannel (lua_State *L, int arg);
+/* The same, or NULL when it is none. */
+lsk_channel *lsk_testchannel (lua_State *L, int arg);
+/* Wake the child's loop, if it listens; may be called by signal handlers. */
+void lsk_channel_wake (life *f);
 
 /* section.c: running a hook under its limits. */
 extern const luaL_Reg lsk_section_methods[];

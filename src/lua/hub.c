@@ -4,6 +4,7 @@
 */
 #include <unistd.h>
 
+#include "channel.h"
 #include "hub.h"
 #include "link.h"
 #include "process.h"
@@ -66,12 +67,17 @@ static size_t length (lua_State *L, int arg) {
   return lua_rawlen(L, arg);
 }
 
+static sk_lane *inbox (lua_State *L, int index) {
+  lsk_channel *c = lsk_testchannel(L, index);
+  return c ? c->in : lsk_link_inbox(L, index);
+}
+
 static sk_lane *const *lanes_of (lua_State *L, int arg, size_t n) {
   sk_lane **lanes = lua_newuserdata(L, (n + 1) * sizeof *lanes);
   size_t i;
   for (i = 0; i < n; i++) {
     lua_rawgeti(L, arg, (int)i + 1);
-    lanes[i] = lsk_link_inbox(L, -1);
+    lanes[i] = inbox(L, lua_gettop(L));
     lua_pop(L, 1);
   }
   return lanes;
@@ -133,7 +139,7 @@ static int any_message (lua_State *L, int links) {
   for (i = 1; i <= n; i++) {
     int is_ready;
     lua_rawgeti(L, links, (int)i);
-    is_ready = sk_lane_ready(lsk_link_inbox(L, -1));
+    is_ready = sk_lane_ready(inbox(L, lua_gettop(L)));
     lua_pop(L, 1);
     if (is_ready) return 1;
   }

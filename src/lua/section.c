@@ -12,6 +12,7 @@
 #include "process.h"
 
 #define END_GRACE_NS 50000000    /* a section goes on after the time is over */
+#define SOFT_GRACE_NS 100000000  /* for a section that is cancelled first */
 #define KILL_GRACE_NS 100000000  /* the monitor waits after a deadline */
 
 #define LATE "suitkaise.channel.late"
@@ -24,6 +25,7 @@ static struct {
   life *life;
   sk_bell *bell;              /* rung when the time is over */
   int64_t deadline_ns;
+  int is_soft;
   volatile sig_atomic_t is_armed;
   volatile sig_atomic_t is_set;  /* the alarm, maybe of a section before */
   volatile sig_atomic_t has_fired;
@@ -72,8 +74,10 @@ static void on_alarm (int signal) {
   (void)signal;
   if (!running.is_armed) return;
   end = atomic_load(&running.life->end_ns);
-  if (end && now >= end && !atomic_exchange(&running.life->stop, 1))
+  if (end && now >= end && !atomic_exchange(&running.life->stop, 1)) {
     sk_bell_ring(running.bell, SK_LAZY);
+    lsk_channel_wake(running.life);
+  }
   if (running.deadline_ns && now >= running.deadline_ns) fire();
   else sk_alarm_set(next_alarm(now), on_alarm);
 }
@@ -81,7 +85,7 @@ static void on_alarm (int signal) {
 /* ---- one section ---- */
 
 enum { ARG_CHANNEL = 1, ARG_SECTION, ARG_LIMIT, ARG_BOUNDED, ARG_FN, ARG_SELF,
-       ARG_DESCRIBE };
+       ARG_DESCRIBE, ARG_SOFT };
 
 /* What the section's own limit and the end of all of it come to. */
 static void set_deadline (lua_State *L, life *f, int64_t now) {
@@ -93,13 +97,15 @@ static void set_deadline (lua_State *L, life *f, int64_t now) {
     limit = 0;  /* none of its own */
   }
   if (end && now >= end) atomic_store(&f->stop, 1);
-  running.deadline_ns = deadline;
+  running.deadline_ns = running.is_soft ? 0 : deadline;
+  if (deadline && running.is_soft) deadline += SOFT_GRACE_NS;
   atomic_store_explicit(&f->limit_ns, limit, memory_order_relaxed);
   atomic_store_explicit(&f->deadline_ns, deadline, memory_order_relaxed);
 }
 
 static void begin (lua_State *L, lsk_channel *c, int64_t now) {
   life *f = c->life;
+  int64_t alarm = 0;
   atomic_store(&running.L, L);
   running.life = f;
   running.bell = c->child;
@@ -110,10 +116,11 @@ static void begin (lua_State *L, lsk_channel *c, int64_t now) {
                         memory_order_release);
   /* one system call for each section with a limit, not two: the alarm is put
   ** off by the next one, and means nothing in between */
-  if (!running.deadline_ns && !running.is_set) return;
-  running.is_armed = running.deadline_ns != 0;
+  if (running.deadline_ns || running.is_soft) alarm = next_alarm(now);
+  if (!alarm && !running.is_set) return;
+  running.is_armed = alarm != 0;
   running.is_set = running.is_armed;
-  sk_alarm_set(running.is_armed ? next_alarm(now) : 0, on_alarm);
+  sk_alarm_set(alarm, on_alarm);
 }
 
 /* -> nanoseconds that it took */
@@ -144,13 +151,16 @@ static int describe (lua_State *L) {
   return 1;
 }
 
-/* section(number, limit, is_bounded, fn, self, describe) -> did fn(self) go
+/* section(number, limit, is_bounded, fn, self, describe, is_soft) -> did fn(self) go
 ** well, what it returned or describe(error) did, did it take longer than the
-** limit */
+** limit. A soft one ends itself at `deadline`; nothing interrupts it then, but
+** a moment later the monitor. */
 static int channel_section (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, ARG_CHANNEL);
   int64_t begun = sk_now_ns(), took;
   int failed;
+  lua_settop(L, ARG_SOFT);
+  running.is_soft = lua_toboolean(L, ARG_SOFT);
   lua_settop(L, ARG_DESCRIBE);
   lua_pushcclosure(L, describe, 1);
   lua_pushvalue(L, ARG_FN);
@@ -166,6 +176,15 @@ static int channel_section (lua_State *L) {
   lua_insert(L, -2);
   lua_pushboolean(L, running.has_fired);
   return 3;
+}
+
+/* deadline() -> when a soft section is to end, in seconds of core.now; or nil */
+static int channel_deadline (lua_State *L) {
+  life *f = lsk_checkchannel(L, 1)->life;
+  int64_t deadline = atomic_load(&f->deadline_ns);
+  if (!deadline) return 0;
+  lua_pushnumber(L, (lua_Number)(deadline - SOFT_GRACE_NS) * 1e-9);
+  return 1;
 }
 
 /* running(co): that coroutine runs from now on (nil: the main one), where each
@@ -235,6 +254,7 @@ static int channel_overdue (lua_State *L) {
 const luaL_Reg lsk_section_methods[] = {
   { "section", channel_section },
   { "on_late", channel_on_late },
+  { "deadline", channel_deadline },
   { "running", channel_running },
   { "watch", channel_watch },
   { "overdue", channel_overdue },

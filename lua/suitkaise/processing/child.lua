@@ -10,6 +10,7 @@ local failure = require "suitkaise.processing.failure"
 local fields = require "suitkaise.processing.fields"
 local sections = require "suitkaise.processing.sections"
 local timers = require "suitkaise.processing.timers"
+local wait = require "suitkaise.async.wait"
 
 -- Kept from what a hook does to the globals, which it shares with us.
 local error, pcall, setmetatable, type = error, pcall, setmetatable, type
@@ -40,13 +41,19 @@ local function take(state)
   return true, value
 end
 
-function child.listen(state, timeout)
+-- Until there may be something, or the time is over.
+local function await(channel, left, waiter)
+  if waiter == wait.blocking then return channel:await(left) end
+  require "suitkaise.processing.tasks".hear(channel, left or math.huge)
+end
+
+function child.listen(state, timeout, waiter)
   local channel = state.channel
   local found, value = take(state)
   if found then return value end
   local deadline = timeout and core.now() + timeout
   repeat
-    channel:await(deadline and math.max(deadline - core.now(), 0))
+    await(channel, deadline and math.max(deadline - core.now(), 0), waiter)
     found, value = take(state)
     if found then return value end
     if channel:stopping() then return nil, "stopped" end
@@ -99,9 +106,25 @@ local function begin(object, state)
     channel:on_late(function(number, limit)
       return failure.late(state, number, limit, channel:run())
     end)
-    if not rawget(_G, "jit") then coroutines.follow(channel) end
+    if not rawget(_G, "jit") and not state.is_async then
+      coroutines.follow(channel)
+    end
+  end
+  if state.is_async then
+    self.tasks = require "suitkaise.processing.tasks"
+    self:make_tasks()
   end
   return self
+end
+
+-- Each hook becomes one that runs it as a task.
+function Life:make_tasks()
+  local call, channel = self.tasks.call, self.channel
+  for name, hook in pairs(self.hooks) do
+    self.hooks[name] = function(object)
+      return call(hook, object, channel:deadline(), failure.describe_own)
+    end
+  end
 end
 
 -- ---- times ----
@@ -121,7 +144,10 @@ function Life:section(name)
   local ok, value, is_late =
     channel:section(sections.number[name], self.limits[name],
                     sections.is_of_run[name], hook, self.object,
-                    failure.describe)
+                    failure.describe, self.tasks ~= nil)
+  if not ok and self.tasks and value.error == self.tasks.LATE then
+    is_late = true
+  end
   if ok and not is_late then return true, value end
   local err
   if is_late then
@@ -238,6 +264,7 @@ end
 function Life:fail(err)
   self.state.error = err
   local ok, result = self:section "error"
+  if self.tasks then self.tasks.finish() end
   if not ok then
     result.failure = err
     return self:say_error(result)
@@ -252,6 +279,7 @@ function Life:finish()
   if not ok then return err end
   local result
   ok, result = self:section "result"
+  if ok and self.tasks then self.tasks.finish() end
   if not ok then return result end
   if self.config.join_in then
     ok, err = self:sync "result"

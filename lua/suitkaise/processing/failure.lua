@@ -18,13 +18,15 @@ local OURS = "\n[^\n]*%[C%]: in [^\n]*'section'.*$"
 
 --- The message handler: keeps the error as it is.
 function failure.describe(err)
+  if getmetatable(err) == Description then return err end -- of a task
   local trace = traceback("", 2):gsub(OURS, "")
   return setmetatable({ error = err, traceback = trace }, Description)
 end
 
---- The same for an error that came outside of a section.
-function failure.describe_own(err)
-  return setmetatable({ error = err, traceback = "" }, Description)
+--- The same for an error that came elsewhere, with its traceback if there is
+-- one.
+function failure.describe_own(err, trace)
+  return setmetatable({ error = err, traceback = trace or "" }, Description)
 end
 
 -- An error that came when there was no memory or stack for a handler has not

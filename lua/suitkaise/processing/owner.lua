@@ -13,6 +13,7 @@ local interrupts = require "suitkaise.processing.interrupts"
 local monitor = require "suitkaise.processing.monitor"
 local registry = require "suitkaise.processing.registry"
 local timers = require "suitkaise.processing.timers"
+local wait = require "suitkaise.async.wait"
 
 local owner = {}
 
@@ -92,6 +93,12 @@ local function are_many()
   return false
 end
 
+-- Tasks no longer wait for the process that there was.
+local function release(state)
+  for _, source in pairs(state.sources or {}) do wait.finish(source) end
+  state.sources = nil
+end
+
 -- Fork the process that runs fn(object, state, ...).
 local function fork(object, state, fn, ...)
   state.channel:hide(false)
@@ -101,6 +108,7 @@ local function fork(object, state, fn, ...)
   if not process then return nil, why end
   if are_many() then state.channel:hide(true) end
   state.process = process
+  release(state)
   handing.hand(points, process:pid())
   if state.is_monitored then process:set_monitor()
   else state.channel:started(process:pid()) end
@@ -232,6 +240,7 @@ end
 
 local function forget(state)
   registry.running()[state] = nil
+  release(state)
   state.process:close()
   state.process, state.handling = nil, nil
   state.phase = "ended"
@@ -305,10 +314,32 @@ local function slice(left, due, for_messages)
   return left < math.huge and left or nil
 end
 
+-- What tasks wait for: the end, and messages when they are wanted.
+local function source_of(state, for_messages)
+  local sources = state.sources or {}
+  state.sources = sources
+  local name = for_messages and "messages" or "ending"
+  sources[name] = sources[name] or {
+    links = { for_messages and state.channel or nil },
+    processes = { state.process },
+  }
+  return sources[name]
+end
+
+-- The same in a task; Ctrl-C is not looked for.
+local function sleep_in_task(state, seconds, for_messages, waiter)
+  waiter.events(source_of(state, for_messages),
+                for_messages and "eager" or "lazy", seconds or SLICE_SECONDS)
+end
+
 -- Sleep once, at most until the deadline; Ctrl-C raises when all have ended.
-local function sleep(state, deadline, for_messages)
+local function sleep(state, deadline, for_messages, waiter)
   local left = deadline and math.max(deadline - core.now(), 0) or math.huge
   local due = enforce(state)
+  if waiter ~= wait.blocking then
+    return sleep_in_task(state, slice(left, due, for_messages), for_messages,
+                         waiter)
+  end
   local pressed = state.channel:wait(
     state.process, slice(left, due, for_messages), for_messages,
     interrupts.are_on())
@@ -317,10 +348,10 @@ end
 
 --- Wait for its end.
 -- @treturn boolean false when the deadline came first
-function owner.await(state, deadline)
+function owner.await(state, deadline, waiter)
   while not poll(state) do
     if deadline and core.now() >= deadline then return false end
-    sleep(state, deadline, false)
+    sleep(state, deadline, false, waiter)
   end
   return true
 end
@@ -336,20 +367,21 @@ owner.check_started = check_started
 owner.poll = poll
 
 --- Sleep once, at most until the deadline.
-function owner.doze(state, deadline, for_messages)
-  if not poll(state) then sleep(state, deadline, for_messages) end
+function owner.doze(state, deadline, for_messages, waiter)
+  if not poll(state) then sleep(state, deadline, for_messages, waiter) end
 end
 
-function owner.wait(state, timeout)
+function owner.wait(state, timeout, waiter)
   check_started(state, "wait")
-  local is_over_now = owner.await(state, timeout and core.now() + timeout)
+  local is_over_now = owner.await(state, timeout and core.now() + timeout,
+                                  waiter)
   if not is_over_now then owner.sync(state) end
   return is_over_now
 end
 
-function owner.result(state, timeout)
+function owner.result(state, timeout, waiter)
   check_started(state, "result")
-  if not owner.await(state, timeout and core.now() + timeout) then
+  if not owner.await(state, timeout and core.now() + timeout, waiter) then
     owner.sync(state)
     errors.raise("ResultTimeoutError", {
       message = ("%s: no result within %g s"):format(state.name, timeout),
@@ -394,13 +426,13 @@ local function next_told(state)
   return true, value
 end
 
-function owner.listen(state, timeout)
+function owner.listen(state, timeout, waiter)
   check_started(state, "listen")
   local found, value = next_told(state)
   local deadline = timeout and core.now() + timeout
   while not found do
     if state.phase == "ended" then return nil, "closed" end
-    sleep(state, deadline, true)
+    sleep(state, deadline, true, waiter)
     found, value = next_told(state)
     if not found and not poll(state) and deadline
        and core.now() >= deadline then
@@ -428,10 +460,10 @@ function owner.kill(state)
 end
 
 --- Stop it, and kill it when that takes too long.
-function owner.close(state)
+function owner.close(state, waiter)
   if state.phase ~= "running" or not state.channel:is_own() then return end
   owner.stop(state)
-  if not owner.await(state, core.now() + CLOSE_SECONDS) then
+  if not owner.await(state, core.now() + CLOSE_SECONDS, waiter) then
     owner.kill(state)
   end
 end

@@ -5,6 +5,7 @@ local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Future = require "suitkaise.future"
 local views = require "suitkaise.views"
+local wait = require "suitkaise.async.wait"
 
 local View = { __name = "Skprocess view" }
 
@@ -30,22 +31,24 @@ end
 
 local timed = {}
 
-function timed.result(object, timeout)
-  return object:result(timeout)
+function timed.result(object, timeout, waiter)
+  return object:result(timeout, waiter)
 end
 
-function timed.run(object, timeout)
+function timed.run(object, timeout, waiter)
   object:start()
-  return object:result(timeout)
+  return object:result(timeout, waiter)
 end
 
-function timed.wait(object, timeout)
-  return object:wait(timeout) or late(object, "wait", timeout)
+-- A timeout that the call gave is answered as by the object itself.
+function timed.wait(object, timeout, waiter, is_own)
+  return object:wait(timeout, waiter)
+    or not is_own and late(object, "wait", timeout)
 end
 
-function timed.listen(object, timeout)
-  local value, why = object:listen(timeout)
-  if why == "timeout" then late(object, "listen", timeout) end
+function timed.listen(object, timeout, waiter, is_own)
+  local value, why = object:listen(timeout, waiter)
+  if why == "timeout" and not is_own then late(object, "listen", timeout) end
   return value, why
 end
 
@@ -79,10 +82,10 @@ function Source:poll(future)
   end
 end
 
-function Source:wait(seconds)
+function Source:wait(seconds, waiter)
   local deadline = core.now() + seconds
   if self.deadline then deadline = math.min(deadline, self.deadline) end
-  self.state.api.doze(self.state, deadline, self.verb == "listen")
+  self.state.api.doze(self.state, deadline, self.verb == "listen", waiter)
 end
 
 function Source:cancel()
@@ -111,11 +114,15 @@ View.state_of = nil
 local function verb_of(name)
   return function(view, timeout)
     local object, how = rawget(view, "_object"), rawget(view, "_how")
+    local waiter = how.asynced and wait.asynced or nil
+    local is_own = how.timeout == nil
     timeout = timeout or how.timeout
     if how.background then
-      return in_background(object, name, timeout, View.state_of(object))
+      local future = in_background(object, name, timeout,
+                                   View.state_of(object))
+      return waiter and future:asynced() or future
     end
-    return timed[name](object, timeout)
+    return timed[name](object, timeout, waiter, is_own)
   end
 end
 
@@ -129,7 +136,9 @@ function View.__index(view, key)
   if value then return value end
   value = object[key]
   if type(value) ~= "function" then return value end
-  if key == "timeout" or key == "background" then return value end
+  if key == "timeout" or key == "background" or key == "asynced" then
+    return value
+  end
   return function(self, ...)
     return value(self == view and object or self, ...)
   end
