@@ -28,12 +28,12 @@ static void check_values (sk_port *p);
 
 /* ---- images ---- */
 
-struct part { size_t off, n; };
+struct part { uint64_t off; size_t n; };
 
 /* What of a share is compared and copied. */
 static void parts_of (const sk_share *s, struct part p[3]) {
-  size_t words = (size_t)((uint8_t *)s->words - s->base);
-  p[0] = (struct part){ words, s->store_end - words };
+  uint64_t words = (uint64_t)((uint8_t *)s->words - s->base);
+  p[0] = (struct part){ words, (size_t)(s->store_end - words) };
   p[1] = (struct part){ s->ring_off, LANES * LANE };
   p[2] = (struct part){ s->heap_off,
                         atomic_load(&s->store->heap_size) ? HEAP_SEEN : 0 };
@@ -92,7 +92,7 @@ static int is_new (uint64_t h) {
   h += !h;
   while (seen[i] && seen[i] != h) i = (i + 1) % MOST_STATES;
   if (seen[i]) return 0;
-  REQUIRE(states < MOST_STATES / 2);
+  REQUIRE(states < (long)MOST_STATES / 2);
   seen[i] = h;
   states++;
   return 1;
@@ -105,8 +105,8 @@ static sk_share *new_share (void) {
                          .max_bytes = 65536, .handler = handle };
   sk_share *s;
   REQUIRE(sk_share_create(&o, &s) == 0);
-  REQUIRE(!os_memory_protect(s->store, s->store_end - s->store_off, 1));
-  REQUIRE(!os_memory_protect(s->base + s->heap_off, s->heap_max, 1));
+  REQUIRE(!os_memory_protect(s->store, share_store_bytes(s), 1));
+  REQUIRE(!os_memory_protect(s->base + s->heap_off, (size_t)s->heap_max, 1));
   REQUIRE(!sk_segment_back(s->segment, s->ring_off, LANES * LANE));
   REQUIRE(!sk_segment_back(s->segment, s->heap_off, HEAP_SEEN));
   return s;

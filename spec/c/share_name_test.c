@@ -540,7 +540,7 @@ NAME_TEST("creators, openers and closers killed at any time leave order") {
     pids[i] = child(come_and_go, &seeds[i]);
   }
   while (now_ns() < until) {
-    struct timespec t = { 0, random_next(&seed) % 5000000 };
+    struct timespec t = { 0, (long)(random_next(&seed) % 5000000) };
     nanosleep(&t, NULL);
     i = (int)(random_next(&seed) % 4);
     killed(pids[i]);

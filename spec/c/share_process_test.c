@@ -195,7 +195,7 @@ PROCESS_TEST("a coordinator that cannot live is given up, and said to be") {
   int i;
   CHECK(sk_share_stop(share, LONG) == 0);
   CHECK(put_int("a", 1) == 0);
-  REQUIRE(!mprotect(share->store, share->store_end - share->store_off,
+  REQUIRE(!mprotect(share->store, share_store_bytes(share),
                     PROT_READ | PROT_WRITE));
   atomic_store(&share->store->journal.state, 1);
   share->store->journal.n = OPS + 1;  /* nobody could have written that */

@@ -104,10 +104,15 @@ static void take_layout (sk_share *s, const struct layout *l) {
   memcpy(s->folder, l->folder, sizeof s->folder);
 }
 
+size_t share_store_bytes (const sk_share *s) {
+  return (size_t)(s->store_end - s->store_off);
+}
+
 /* Only the coordinator writes there: a wild store elsewhere faults. */
 static int protect (const sk_share *s) {
-  int rc = os_memory_protect(s->store, s->store_end - s->store_off, 0);
-  return rc ? rc : os_memory_protect(s->base + s->heap_off, s->heap_max, 0);
+  int rc = os_memory_protect(s->store, share_store_bytes(s), 0);
+  return rc ? rc : os_memory_protect(s->base + s->heap_off,
+                                     (size_t)s->heap_max, 0);
 }
 
 uint64_t share_bytes (const sk_share *s) {
@@ -145,7 +150,7 @@ int share_make (sk_share *s, sk_segment *segment) {
   begin_layout(s, &l);
   rc = layout_plan(&l);
   at = sizeof(struct segment_header);
-  if (!rc) rc = sk_segment_alloc(segment, l.store_end - at, 1, &at);
+  if (!rc) rc = sk_segment_alloc(segment, (size_t)(l.store_end - at), 1, &at);
   if (!rc) rc = sk_segment_rest(segment, &at, &rest);
   if (rc) return rc;
   take_layout(s, &l);

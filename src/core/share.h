@@ -271,6 +271,7 @@ int share_new (const sk_share_options *o, sk_share **out);
 void share_destroy (sk_share *s);
 /* Bytes that its segment needs. */
 uint64_t share_bytes (const sk_share *s);
+size_t share_store_bytes (const sk_share *s);
 /* Make it in a segment, which it takes over; the caller destroys it when that
 ** fails. */
 int share_make (sk_share *s, sk_segment *segment);

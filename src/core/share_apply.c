@@ -271,7 +271,7 @@ static int take_part (sk_coordinator *c, uint32_t lane, const uint8_t *data,
   if (head[1] % 8 || head[1] > head[0]) return SKE_CORRUPT;
   if (n > head[0] - head[1]) {  /* the last one's record is padded */
     if (n - (head[0] - head[1]) >= 8) return SKE_CORRUPT;
-    n = head[0] - head[1];
+    n = (size_t)(head[0] - head[1]);
   }
   if (head[1] == 0) {
     if (slot_off(loan) && (rc = drop_loan(g, state, loan))) return rc;

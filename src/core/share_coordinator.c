@@ -36,8 +36,9 @@ static int resume (sk_coordinator *c) {
 
 /* The store is written here and nowhere else. */
 static int unlock_memory (sk_share *s) {
-  int rc = os_memory_protect(s->store, s->store_end - s->store_off, 1);
-  if (!rc) rc = os_memory_protect(s->base + s->heap_off, s->heap_max, 1);
+  int rc = os_memory_protect(s->store, share_store_bytes(s), 1);
+  if (!rc)
+    rc = os_memory_protect(s->base + s->heap_off, (size_t)s->heap_max, 1);
   return rc;
 }
 

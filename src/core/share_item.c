@@ -9,13 +9,13 @@ struct head {
   uint32_t kind, len;
 };
 
-static size_t padded (size_t n) {
-  return (n + 7) & ~(size_t)7;
+static uint64_t padded (uint64_t n) {
+  return (n + 7) & ~7ull;
 }
 
 size_t sk_item_size (const sk_item *item) {
   return sizeof(struct head) +
-         (is_table(item->kind) ? 0 : padded(item->len));
+         (is_table(item->kind) ? 0 : (size_t)padded(item->len));
 }
 
 size_t sk_item_put (void *at, const sk_item *item) {
@@ -40,7 +40,7 @@ size_t sk_item_get (const void *at, size_t room, sk_item *item) {
   if (h.kind == 0 || (h.kind <= SK_FLOAT && h.len != 8)) return 0;
   if (is_table(h.kind)) return sizeof h;
   if (padded(h.len) > room - sizeof h) return 0;
-  return sizeof h + padded(h.len);
+  return sizeof h + (size_t)padded(h.len);
 }
 
 /* -> bytes of the value at `at`, or 0. */

@@ -172,9 +172,10 @@ int bytes_need (struct bytes *b, size_t more) {
 /* Append the item whose kind and length are at `off`, its bytes at `data`. */
 static int add_item (struct view *v, struct block head, uint64_t data,
                      struct bytes *out) {
-  size_t bytes = is_table(head.kind) ? 0 : ((size_t)head.len + 7) & ~7ull;
+  uint64_t padded = is_table(head.kind) ? 0 : (head.len + 7ull) & ~7ull;
+  size_t bytes = (size_t)padded;
   int rc;
-  if (v->bad || (bytes && !view_holds(v, data, bytes))) {
+  if (v->bad || (padded && !view_holds(v, data, padded))) {
     v->bad = 1;
     return 0;
   }
