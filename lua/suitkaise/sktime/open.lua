@@ -1,8 +1,8 @@
 -- Open measurements: what was started and not stopped yet.
 --
 -- They are kept here and not in the timer: they belong to one coroutine (or
--- task, which may run in several) of one process, and what a timer carries to another process must not hold them. The
--- key is the timer or whatever stands for it: a proxy of a Share is as good,
+-- task, which may run in several) of one process, and what a timer carries to
+-- another process must not hold them. The key is the timer or whatever stands for it: a proxy of a Share is as good,
 -- because stop gives seconds that are then sent with timer:add_time.
 
 local clock = require "suitkaise.sktime.clock"
@@ -46,9 +46,13 @@ local function forget_parent()
   born = generation()
 end
 
+local function be_in_this_process()
+  if generation() ~= born then forget_parent() end
+end
+
 -- The stack of this coroutine; nil when there was none yet.
 local function find(key)
-  if generation() ~= born then forget_parent() end
+  be_in_this_process()
   local by_thread = stacks[key]
   return by_thread and by_thread[owner()]
 end
@@ -158,6 +162,7 @@ end
 
 --- Keep a key while something is open for it: proxies come and go.
 function open.hold(key)
+  be_in_this_process()
   local thread = owner()
   held[thread] = held[thread] or {}
   held[thread][key] = true
