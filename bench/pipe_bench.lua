@@ -34,7 +34,7 @@ local function with_peer(options, fn, rest)
   local anchor, point = sk.Pipe.pair(options)
   local Peer = sk.Skprocess:extend "Peer"
   function Peer:init() self.config.runs = 1 end
-  function Peer:__run__() fn(point) end
+  function Peer.__run__() fn(point) end
   local p = Peer()
   p:start()
   local figure = rest(anchor)
