@@ -58,6 +58,7 @@ local many = numbers(100000)
 measure.report("map of 100,000 no-op items", "M/s", measure.in_turn({
   { "ours", function() return 0.1 / timed_map({}, same, many) end },
   { "Python Pool(2).map", python "noop" },
+  { "Python ProcessPoolExecutor(2)", python "executor.noop" },
   { "luv work queue", function()
     return measure.program(
       "UV_THREADPOOL_SIZE=2 luajit bench/pool/luv_peer.lua")
@@ -102,6 +103,7 @@ measure.report("speed-up of 400 tasks of 1 ms", "times", measure.in_turn({
     return alone() / measure.time(two_forks)
   end },
   { "Python Pool(2).map", python "one_ms" },
+  { "Python ProcessPoolExecutor(2)", python "executor.one_ms" },
 }, ROUNDS), "at least 0.97 of two bare forks")
 
 -- ---- results of 100 KB ----
@@ -109,7 +111,35 @@ measure.report("speed-up of 400 tasks of 1 ms", "times", measure.in_turn({
 measure.report("400 results of 100 KB", "GB/s", measure.in_turn({
   { "ours", function() return 0.04 / timed_map({}, payload, few) end },
   { "Python Pool(2).map", python "payload" },
+  { "Python ProcessPoolExecutor(2)", python "executor.payload" },
 }, ROUNDS), "1.5 GB/s")
+
+-- ---- a process for each item ----
+
+local some = numbers(500)
+
+-- One after the other in each of two processes, as the workers do it.
+local function fork_each(n)
+  for _ = 1, n do
+    ffi.C.waitpid(bare_fork(function() end), nil, 0)
+  end
+end
+
+local function fork_all()
+  local a, b = bare_fork(fork_each, 250), bare_fork(fork_each, 250)
+  ffi.C.waitpid(a, nil, 0)
+  ffi.C.waitpid(b, nil, 0)
+end
+
+measure.report("isolate: a no-op item", "us", measure.in_turn({
+  { "ours", function()
+    return timed_map({ isolate = true }, same, some) / #some * 1e6
+  end },
+  { "a bare fork and waitpid", function()
+    return measure.time(fork_all) / #some * 1e6
+  end },
+  { "Python Pool(2), maxtasksperchild=1", python "isolate" },
+}, ROUNDS), "near 1 against bare forks")
 
 -- ---- start and stop ----
 

@@ -43,7 +43,7 @@ end
 local pages = {
   "doc/shared.md", "doc/errors.md", "doc/cerial.md", "doc/sktime.md",
   "doc/circuit.md", "doc/skfunction.md", "doc/processing.md",
-  "doc/share.md",
+  "doc/share.md", "doc/pool.md", "doc/pipe.md",
 }
 if helper.run "print((pcall(require, 'luv')))" == "true\n" then
   pages[#pages + 1] = "doc/async.md"

@@ -1,4 +1,6 @@
-"""Python's multiprocessing.Pool(2): one figure, named by the argument."""
+"""Python's multiprocessing.Pool(2), and ProcessPoolExecutor(2) of
+concurrent.futures: one figure, named by the argument."""
+import concurrent.futures
 import multiprocessing
 import sys
 import time
@@ -28,11 +30,31 @@ def timed(fn):
     return time.perf_counter() - begun
 
 
+def executor_figure(name, context):
+    with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
+        run = lambda fn, n, size: list(pool.map(fn, range(n), chunksize=size))
+        run(same, 1000, 100)
+        if name == "noop":
+            return 0.1 / timed(lambda: run(same, 100000, 12500))
+        if name == "payload":
+            return 0.04 / timed(lambda: run(payload, 400, 1))
+        if name == "one_ms":
+            alone = timed(lambda: [one_ms(i) for i in range(400)])
+            return alone / timed(lambda: run(one_ms, 400, 50))
+    raise SystemExit("unknown figure " + name)
+
+
 def figure(name):
     context = multiprocessing.get_context("fork")
+    if name.startswith("executor."):
+        return executor_figure(name[len("executor."):], context)
     if name == "start":
         context.Pool(2).terminate()
         return timed(lambda: context.Pool(2).terminate()) * 1e6
+    if name == "isolate":
+        with context.Pool(2, maxtasksperchild=1) as pool:
+            run = lambda: pool.map(same, range(200), chunksize=1)
+            return timed(run) / 200 * 1e6
     with context.Pool(2) as pool:
         pool.map(same, range(1000))
         if name == "noop":

@@ -7,7 +7,6 @@
 -- for v in pool:unordered_imap(parse, files) do print(v) end
 -- pool:close()
 
-local class = require "suitkaise.class"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
@@ -277,7 +276,7 @@ end
 -- A class of processes is called for each item, and its object runs.
 local function is_process_class(fn)
   local meta = type(fn) == "table" and getmetatable(fn)
-  return type(meta) == "table" and rawget(meta, "__call") == class.construct
+  return type(meta) == "table" and rawget(fn, "__index") ~= nil
     and errors.is(setmetatable({}, fn), "Skprocess")
 end
 
