@@ -252,6 +252,7 @@ local TWINS = {
   Circuit = { "suitkaise.async.circuit" },
   Share = { "suitkaise.async.share" },
   Skprocess = { "suitkaise.async.skprocess" },
+  cerial = { "suitkaise.async.cerial" },
 }
 
 setmetatable(async, {

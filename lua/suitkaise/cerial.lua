@@ -105,6 +105,28 @@ local function trusts_only(given)
     and next(given, name) == nil
 end
 
+--- What core.cerial_encode takes after the value.
+-- @local
+function cerial.encode_options(name, given)
+  if given == nil then return nil end
+  local o = options.check(name, given, SERIALIZE, "caller")
+  return HOW[o.functions], o.max_depth, o.max_bytes
+end
+
+--- What core.cerial_decode takes after the bytes.
+-- @local
+function cerial.decode_options(name, bytes, given)
+  if type(bytes) ~= "string" then
+    errors.argument(name, "bytes", bytes, "a string", "caller")
+  end
+  if given == nil then return nil end
+  local o = options.check(name, given, DESERIALIZE, "caller")
+  if o.max_bytes and #bytes > o.max_bytes then
+    resolve.refuse(("%d bytes are more than max_bytes"):format(#bytes), 0)
+  end
+  return o.trusted, o.max_depth
+end
+
 local function read(name, bytes, given)
   check_bytes(name, bytes)
   if given == nil then return (decode(bytes)) end
@@ -129,6 +151,16 @@ function cerial.deserialize(bytes, given)
   return value
 end
 
+--- The values of a table that serialize_many made.
+-- @local
+function cerial.many(values)
+  local n = type(values) == "table" and rawget(values, "n")
+  if type(n) ~= "number" or n < 0 or n > MAX_VALUES or n % 1 ~= 0 then
+    resolve.refuse("these are not bytes of serialize_many", 0)
+  end
+  return unpack(values, 1, n)
+end
+
 --- The values of @{serialize_many}.
 -- @tparam string bytes
 -- @tparam[opt] table given see @{deserialize}
@@ -136,11 +168,7 @@ end
 -- @raise DeserializationError
 function cerial.deserialize_many(bytes, given)
   local values = read("deserialize_many", bytes, given)
-  local n = type(values) == "table" and rawget(values, "n")
-  if type(n) ~= "number" or n < 0 or n > MAX_VALUES or n % 1 ~= 0 then
-    resolve.refuse("these are not bytes of serialize_many", 0)
-  end
-  return unpack(values, 1, n)
+  return cerial.many(values)
 end
 
 -- ---- names ----

@@ -13,8 +13,6 @@ local errors = require "suitkaise.errors"
 local open = require "suitkaise.sktime.open"
 local registry = require "suitkaise.cerial.registry"
 local Timer = require "suitkaise.sktime.timer"
-local views = require "suitkaise.views"
-local wait = require "suitkaise.async.wait"
 
 local now = clock.now
 
@@ -128,13 +126,20 @@ function Yawn:__call()
   return count_call(self, self.sleep or clock.sleep)
 end
 
-local yielding = views.over("Yawn view", {
-  __call = function(self) return count_call(self, wait.asynced.sleep) end,
-})
+-- Made by the first who wants it: a view that yields.
+local yielding
+
+local function make_yielding()
+  local wait = require "suitkaise.async.wait"
+  return require "suitkaise.views".over("Yawn view", {
+    __call = function(self) return count_call(self, wait.asynced.sleep) end,
+  })
+end
 
 --- Yield the running task instead of blocking it.
 -- @treturn Yawn a view of the same one
 function Yawn:asynced()
+  yielding = yielding or make_yielding()
   return yielding(self)
 end
 
@@ -194,6 +199,12 @@ local function finish_block(block, ok, ...)
   return timer, ...
 end
 
+-- A pcall in which a task can wait, in Lua 5.1 too.
+local function protected(...)
+  if not package.loaded["suitkaise.async.loop"] then return pcall(...) end
+  return require "suitkaise.async.wait".here().pcall(...)
+end
+
 --- Time one block of code. It is not kept when the block raises.
 -- With a function: call it with the timer, so that it can pause, and return
 -- the timer and the function's results. Without one: begin a block that ends
@@ -215,7 +226,7 @@ function sktime.TimeThis(fn, timer)
     Timer._check(timer, "TimeThis", "timer")
   end
   if fn == nil then return enter(timer) end
-  return finish_block(enter(timer), wait.here().pcall(fn, timer))
+  return finish_block(enter(timer), protected(fn, timer))
 end
 
 -- ---- timethis ----

@@ -44,13 +44,16 @@ void cerial_push_calls (lua_State *L) {
 
 /* ---- the states ---- */
 
-static int free_encoder (lua_State *L) {
-  encoder *e = lua_touserdata(L, 1);
+void encoder_free (encoder *e) {
   lsk_buffer_free(&e->own);
   seen_free(&e->seen);
   seen_free(&e->named);
   free(e->frames);
   memset(e, 0, sizeof *e);
+}
+
+static int free_encoder (lua_State *L) {
+  encoder_free(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -60,13 +63,16 @@ static void free_map (slot_map *map) {
   memset(map, 0, sizeof *map);
 }
 
-static int free_decoder (lua_State *L) {
-  decoder *d = lua_touserdata(L, 1);
+void decoder_free (decoder *d) {
   free(d->frames);
   free_map(&d->objects);
   free_map(&d->strings);
   free_map(&d->cells);
   memset(d, 0, sizeof *d);
+}
+
+static int free_decoder (lua_State *L) {
+  decoder_free(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -225,30 +231,33 @@ static int encode_long_string (lua_State *L) {
   return 1;
 }
 
-/* (value, how, max_depth, max_bytes) -> bytes */
-static int cerial_encode (lua_State *L) {
-  encoder *e;
-  lua_settop(L, 4);
-  if (encode_long_string(L)) return 1;
-  e = take_encoder(L);
+void encode_options (lua_State *L, encoder *e) {
   e->how = (int)luaL_optinteger(L, 2, 1);
   e->max_depth = (uint32_t)opt_limit(L, 3, UINT32_MAX);
   e->max_bytes = opt_limit(L, 4, SIZE_MAX);
   e->out = &e->own;
   e->own.len = 0;
   if (lsk_buffer_need(&e->own, CERIAL_HEADER))
-    return luaL_error(L, "not enough memory");
+    luaL_error(L, "not enough memory");
   memcpy(e->own.data, CERIAL_MAGIC, CERIAL_HEADER - 1);
   e->own.data[CERIAL_HEADER - 1] = CERIAL_VERSION;
   e->own.len = CERIAL_HEADER;
+}
+
+/* (value, how, max_depth, max_bytes) -> bytes */
+static int cerial_encode (lua_State *L) {
+  encoder *e;
+  lua_settop(L, 4);
+  if (encode_long_string(L)) return 1;
+  e = take_encoder(L);
+  encode_options(L, e);
   encode_message(L, e, 1);
   lua_pushlstring(L, (const char *)e->own.data, e->own.len);
   leave_encoder(e);
   return 1;
 }
 
-static void check_header (lua_State *L, decoder *d, const uint8_t *s,
-                          size_t len) {
+void decode_header (lua_State *L, decoder *d, const uint8_t *s, size_t len) {
   d->start = d->at = s;
   d->end = s + len;
   if (len < CERIAL_HEADER || memcmp(s, CERIAL_MAGIC, CERIAL_HEADER - 1) != 0)
@@ -260,6 +269,11 @@ static void check_header (lua_State *L, decoder *d, const uint8_t *s,
   }
 }
 
+void decode_options (lua_State *L, decoder *d) {
+  d->trusted = lua_toboolean(L, 2);
+  d->max_depth = (uint32_t)opt_limit(L, 3, UINT32_MAX);
+}
+
 /* (bytes, trusted, max_depth) -> value */
 static int cerial_decode (lua_State *L) {
   size_t len;
@@ -267,9 +281,8 @@ static int cerial_decode (lua_State *L) {
   decoder *d;
   lua_settop(L, 3);
   d = take_decoder(L);
-  d->trusted = lua_toboolean(L, 2);
-  d->max_depth = (uint32_t)opt_limit(L, 3, UINT32_MAX);
-  check_header(L, d, s, len);
+  decode_options(L, d);
+  decode_header(L, d, s, len);
   decode_message(L, d, s + CERIAL_HEADER, len - CERIAL_HEADER);
   if (d->at != d->end) decode_fail(L, d, "more bytes after the value");
   leave_decoder(d);
@@ -310,6 +323,7 @@ static const luaL_Reg functions[] = {
 
 void lsk_open_cerial (lua_State *L) {
   luaL_setfuncs(L, functions, 0);
+  cerial_open_slices(L);
   lua_pushboolean(L, memory_known(L));
   set_registry(L, &direct_key);
 }

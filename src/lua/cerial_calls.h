@@ -21,4 +21,7 @@
 ** THE_* of cerial_format.h; loads suitkaise.cerial when nobody has. */
 void cerial_push_calls (lua_State *L);
 
+/* cerial_slice.c: add its functions to the table on top. */
+void cerial_open_slices (lua_State *L);
+
 #endif

@@ -455,18 +455,40 @@ static inline int step (lua_State *L, decoder *d) {
   return decode_deliver(L, d);
 }
 
-void decode_message (lua_State *L, decoder *d, const uint8_t *data,
-                     size_t len) {
-  luaL_checkstack(L, STACK_ROOM, "cerial");
+/* Begin a message. 1: the root is on top */
+static int begin (lua_State *L, decoder *d, const uint8_t *data, size_t len) {
   d->start = d->at = data;
   d->end = data + len;
   d->base = lua_gettop(L);
   reset(d);
   lua_settop(L, d->base + HAVES);
-  if (decode_value(L, d, read_tag(L, d))) {
-    while (!step(L, d)) { /* until the root is complete */ }
-  }
+  return !decode_value(L, d, read_tag(L, d));
+}
+
+static void finish (lua_State *L, decoder *d) {
   revive_finish(L, d);
   lua_replace(L, d->base + 1);
   lua_settop(L, d->base + 1);
+}
+
+void decode_message (lua_State *L, decoder *d, const uint8_t *data,
+                     size_t len) {
+  luaL_checkstack(L, STACK_ROOM, "cerial");
+  if (!begin(L, d, data, len)) {
+    while (!step(L, d)) { /* until the root is complete */ }
+  }
+  finish(L, d);
+}
+
+int decode_slice (lua_State *L, decoder *d, const uint8_t *data, size_t len,
+                  uint64_t items, int is_first) {
+  int done = 0;
+  luaL_checkstack(L, STACK_ROOM, "cerial");
+  if (is_first) done = begin(L, d, data, len);
+  while (!done) {
+    if (items-- == 0) return 0;
+    done = step(L, d);
+  }
+  finish(L, d);
+  return 1;
 }

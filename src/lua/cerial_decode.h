@@ -69,6 +69,14 @@ typedef struct decoder {
   uint8_t busy;
 } decoder;
 
+/* ---- cerial.c ---- */
+
+void decoder_free (decoder *d);
+/* Take the options at 2 and 3: trusted, max_depth. */
+void decode_options (lua_State *L, decoder *d);
+/* Refuse what does not begin as a message does. */
+void decode_header (lua_State *L, decoder *d, const uint8_t *s, size_t len);
+
 /* ---- cerial_decode.c ---- */
 
 /* Raise the DeserializationError `reason`. */
@@ -92,6 +100,10 @@ uint32_t decode_number (lua_State *L, decoder *d, slot_map *map, int have,
 void decode_keep (lua_State *L, decoder *d, int have, uint32_t n);
 void decode_message (lua_State *L, decoder *d, const uint8_t *data,
                      size_t len);
+/* The same in slices, each in a stack frame that begins with the bytes and
+** holds what the last one left: 1: the value is on top. */
+int decode_slice (lua_State *L, decoder *d, const uint8_t *data, size_t len,
+                  uint64_t items, int is_first);
 
 /* A value whose tag was read: 1: a frame was opened; 0: it was pushed. */
 int decode_value (lua_State *L, decoder *d, int tag);

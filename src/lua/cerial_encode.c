@@ -208,6 +208,32 @@ void encode_string (lua_State *L, encoder *e, const char *s, size_t len) {
   }
 }
 
+enum { KEPT_AT_ONCE = 4096 };
+
+/* Sliced: keep the value at `index` until the message ends, also when the
+** program drops it: what was sent is known by its address. */
+static void keep (lua_State *L, encoder *e, int index) {
+  int at = (int)(e->kept++ % KEPT_AT_ONCE) + 2, list = e->base + SLOT_KEPT;
+  index = lua_absindex(L, index);
+  if (at == 2) {  /* no array grows long: that would take long */
+    lua_createtable(L, KEPT_AT_ONCE + 1, 0);
+    lua_pushvalue(L, list);
+    lua_rawseti(L, -2, 1);
+    lua_replace(L, list);
+  }
+  lua_pushvalue(L, index);
+  lua_rawseti(L, list, at);
+}
+
+/* The string at `index`. */
+static void string_at (lua_State *L, encoder *e, int index) {
+  uint32_t before = e->strings;
+  size_t len;
+  const char *s = lua_tolstring(L, index, &len);
+  encode_string(L, e, s, len);
+  if (e->sliced && e->strings != before) keep(L, e, index);
+}
+
 void encode_ref (lua_State *L, encoder *e, seen_entry *known, int tag) {
   mark_shared(e, known);
   encode_tag(L, e, tag);
@@ -330,6 +356,13 @@ static enum outcome open_table (lua_State *L, encoder *e, int with_meta) {
   uint32_t pairs;
   frame *f;
   if (items > INT32_MAX) encode_fail(L, e, "a table is too large");
+  if (e->sliced) {
+    f = encode_push(L, e, FRAME_TABLE);
+    f->items = (uint32_t)items;
+    f->with_meta = (uint8_t)with_meta;
+    f->phase = PHASE_COUNT;
+    return OPENED;
+  }
   pairs = count_pairs(L, e, (uint32_t)items);
   encode_table_head(L, e, with_meta, (uint32_t)items, pairs);
   if (!with_meta && items == 0 && pairs == 0) {
@@ -372,26 +405,24 @@ static enum outcome emit_table (lua_State *L, encoder *e, int is_meta) {
   }
   entry->number = e->objects++;
   entry->at = encode_here(e);
+  if (e->sliced) keep(L, e, -1);
   return encode_numbered(L, e, is_meta);
 }
 
 /* ---- one value ---- */
 
 enum outcome encode_emit (lua_State *L, encoder *e) {
-  size_t len;
-  const char *s;
   switch (lua_type(L, -1)) {
     case LUA_TNIL: encode_tag(L, e, TAG_NIL); break;
     case LUA_TBOOLEAN:
       encode_tag(L, e, lua_toboolean(L, -1) ? TAG_TRUE : TAG_FALSE);
       break;
     case LUA_TNUMBER: emit_number(L, e, -1); break;
-    case LUA_TSTRING:
-      s = lua_tolstring(L, -1, &len);
-      encode_string(L, e, s, len);
-      break;
+    case LUA_TSTRING: string_at(L, e, -1); break;
     case LUA_TTABLE: return emit_table(L, e, 0);
-    default: return special_emit(L, e);
+    default:
+      if (e->sliced) keep(L, e, -1);
+      return special_emit(L, e);
   }
   lua_pop(L, 1);
   return EMITTED;
@@ -404,6 +435,41 @@ enum outcome encode_class (lua_State *L, encoder *e) {
 
 /* ---- the steps of a table's frame ---- */
 
+enum {
+  RUN_COST = 32,       /* what a run of numbers counts for */
+  COUNTED_AS_ONE = 8   /* pairs that are counted for the cost of one */
+};
+
+/* One more item was written: is the slice over? */
+static inline int spend (encoder *e, uint64_t cost) {
+  e->left = e->left > cost ? e->left - cost : 0;
+  return e->left == 0;
+}
+
+/* Sliced: count the pairs, then write the head. */
+static enum outcome step_count (lua_State *L, encoder *e, frame *f) {
+  if (!f->holds_key) {
+    lua_pushnil(L);
+    f->holds_key = 1;
+  }
+  for (;;) {
+    uint32_t n;
+    for (n = 0; n < COUNTED_AS_ONE; n++) {
+      if (!lua_next(L, f->index)) break;
+      lua_pop(L, 1);
+      if (!is_item(L, -1, f->items) && ++f->pairs == UINT32_MAX)
+        encode_fail(L, e, "a table is too large");
+    }
+    if (n < COUNTED_AS_ONE) break;
+    if (spend(e, 1)) return EMITTED;
+  }
+  f->holds_key = 0;
+  encode_table_head(L, e, f->with_meta, f->items, f->pairs);
+  f->phase = f->with_meta ? PHASE_META : f->items ? PHASE_ITEMS : PHASE_KEY;
+  if (!f->with_meta && f->items == 0 && f->pairs == 0) encode_pop(L, e);
+  return EMITTED;
+}
+
 static enum outcome step_items (lua_State *L, encoder *e, frame *f) {
   int t = f->index;
   while (f->item < f->items) {
@@ -415,11 +481,12 @@ static enum outcome step_items (lua_State *L, encoder *e, frame *f) {
       run_collect(L, t, &run, f->item, f->items);
       encode_run(L, e, &run);
       f->item += run.n;
+      if (spend(e, RUN_COST)) return EMITTED;
       continue;
     }
     f->item++;
     now = encode_emit(L, e);
-    if (now != EMITTED) return now;
+    if (now != EMITTED || spend(e, 1)) return now;
   }
   f->phase = PHASE_KEY;
   return EMITTED;
@@ -440,12 +507,9 @@ static enum outcome step_value (lua_State *L, encoder *e, frame *f) {
 /* A key and its value are on top. One that can become a frame is written
 ** with nothing above it; its value is fetched again. */
 static enum outcome step_pair (lua_State *L, encoder *e, frame *f) {
-  size_t len;
-  const char *s;
   switch (lua_type(L, -2)) {
     case LUA_TSTRING:
-      s = lua_tolstring(L, -2, &len);
-      encode_string(L, e, s, len);
+      string_at(L, e, -2);
       return encode_emit(L, e);
     case LUA_TNUMBER:
       emit_number(L, e, -2);
@@ -473,7 +537,7 @@ static enum outcome step_pairs (lua_State *L, encoder *e, frame *f) {
     f->pair++;
     now = step_pair(L, e, f);
     if (now == EMITTED && f->phase == PHASE_VALUE) now = step_value(L, e, f);
-    if (now != EMITTED) return now;
+    if (now != EMITTED || spend(e, 1)) return now;
   }
   encode_pop(L, e);
   return EMITTED;
@@ -481,6 +545,7 @@ static enum outcome step_pairs (lua_State *L, encoder *e, frame *f) {
 
 static enum outcome step_table (lua_State *L, encoder *e, frame *f) {
   switch (f->phase) {
+    case PHASE_COUNT: return step_count(L, e, f);
     case PHASE_META:
       f->phase = PHASE_ITEMS;
       if (!lua_getmetatable(L, f->index)) encode_changed(L, e);
@@ -506,27 +571,58 @@ static void reset (lua_State *L, encoder *e) {
   e->out->len = e->start;
   seen_clear(&e->seen);
   e->depth = e->objects = e->strings = e->cells = e->anchors = 0;
+  e->kept = 0;
   lua_settop(L, e->base + SLOTS);
 }
 
-static void run (lua_State *L, encoder *e, int index) {
-  enum outcome now;
-  e->base = lua_gettop(L);
-  e->heavy = 0;
-  do {
-    reset(L, e);
-    lua_pushvalue(L, index);
-    now = encode_emit(L, e);
-    while (now != RESTART && e->depth > 0) now = step(L, e);
-  } while (now == RESTART);  /* once: from now on names are looked for */
+/* -> is the message complete? */
+static int go_on (lua_State *L, encoder *e, enum outcome now) {
+  while (now != RESTART && e->depth > 0) {
+    if (spend(e, 1)) return 0;
+    now = step(L, e);
+  }
+  return now != RESTART;
+}
+
+static enum outcome begin (lua_State *L, encoder *e, int index) {
+  reset(L, e);
+  lua_pushvalue(L, index);
+  return encode_emit(L, e);
+}
+
+static void check_length (lua_State *L, encoder *e) {
   if (encode_here(e) > e->max_bytes)
     encode_fail(L, e, "the message is longer than max_bytes");
-  lua_settop(L, e->base);
 }
 
 void encode_message (lua_State *L, encoder *e, int index) {
   index = lua_absindex(L, index);
   luaL_checkstack(L, SLOTS + STACK_ROOM, "cerial");
   e->start = e->out->len;
-  run(L, e, index);
+  e->base = lua_gettop(L);
+  e->heavy = e->sliced = 0;
+  e->left = UINT64_MAX;
+  /* again, once, when names have to be looked for from now on */
+  while (!go_on(L, e, begin(L, e, index))) { /* nothing */ }
+  check_length(L, e);
+  lua_settop(L, e->base);
+}
+
+int encode_slice (lua_State *L, encoder *e, uint64_t items, int is_first) {
+  enum outcome now = EMITTED;
+  luaL_checkstack(L, SLOTS + STACK_ROOM, "cerial");
+  e->base = 1;
+  e->left = items;
+  if (is_first) {
+    e->start = e->out->len;
+    e->heavy = 0;
+    e->sliced = 1;
+    now = begin(L, e, 1);
+  }
+  while (!go_on(L, e, now)) {
+    if (e->left == 0) return 0;
+    now = begin(L, e, 1);
+  }
+  check_length(L, e);
+  return 1;
 }

@@ -20,7 +20,8 @@ enum {
   SLOT_ANCHORS,    /* strings and states that only this message holds */
   SLOT_CALLBACKS,  /* functions of lua/suitkaise/cerial/describe.lua */
   SLOT_SCRATCH,    /* a table through which raw values reach the stack */
-  SLOTS = SLOT_SCRATCH
+  SLOT_KEPT,       /* sliced: all that was sent, in a list of arrays */
+  SLOTS = SLOT_KEPT
 };
 
 enum frame_kind { FRAME_TABLE, FRAME_DIRECT, FRAME_FUNCTION, FRAME_HOOK };
@@ -28,7 +29,7 @@ enum frame_kind { FRAME_TABLE, FRAME_DIRECT, FRAME_FUNCTION, FRAME_HOOK };
 /* What comes next in a frame. */
 enum phase {
   PHASE_META, PHASE_ITEMS, PHASE_KEY, PHASE_VALUE,
-  PHASE_ENV, PHASE_CELLS, PHASE_CLASS, PHASE_STATE
+  PHASE_ENV, PHASE_CELLS, PHASE_CLASS, PHASE_STATE, PHASE_COUNT
 };
 
 /* On the Lua stack a frame holds its table (or function, or class) and, above
@@ -38,6 +39,7 @@ enum phase {
 typedef struct frame {
   uint8_t kind, phase;
   uint8_t holds_key;     /* something is above the table */
+  uint8_t with_meta;     /* PHASE_COUNT: its metatable comes after its head */
   int index;             /* of the table; 0: FRAME_DIRECT that holds nothing */
   uint32_t items, item;  /* array items or upvalues: how many, how far */
   uint32_t pairs, pair;
@@ -54,13 +56,15 @@ typedef struct encoder {
   seen_set named;        /* loaded modules and registered classes */
   frame *frames;
   uint32_t depth, room, max_depth;
-  uint32_t objects, strings, cells, anchors;
+  uint32_t objects, strings, cells, anchors, kept;
   uint32_t stamp;        /* changes when package.loaded does */
   uint32_t direct_stamp; /* the same, of direct_stamp */
   int base;
   uint64_t index_key;    /* LuaJIT's value for the string "__index" */
   int how;               /* functions: an index into the option's values */
   int namer;             /* stack index of a function, or 0 */
+  uint64_t left;         /* items that this slice may still write */
+  uint8_t sliced;        /* the program runs between slices */
   uint8_t heavy;         /* functions or classes were met: look for names */
   uint8_t direct;        /* read LuaJIT's tables in memory */
   uint8_t busy;
@@ -81,6 +85,13 @@ typedef struct numbers {
 /* What emitting a value, or a step of a frame, led to. */
 enum outcome { EMITTED, OPENED, RESTART };
 
+/* ---- cerial.c ---- */
+
+void encoder_free (encoder *e);
+/* Begin a message in e->own, with the options at 2 to 4: how, max_depth and
+** max_bytes. */
+void encode_options (lua_State *L, encoder *e);
+
 /* ---- cerial_encode.c ---- */
 
 /* Write the value on top of the stack, pop it. */
@@ -89,6 +100,9 @@ enum outcome encode_emit (lua_State *L, encoder *e);
 enum outcome encode_class (lua_State *L, encoder *e);
 /* Append the value at `index` to e->out. */
 void encode_message (lua_State *L, encoder *e, int index);
+/* The same in slices, each in a stack frame that begins with the value and
+** holds what the last one left: 1: it is complete. */
+int encode_slice (lua_State *L, encoder *e, uint64_t items, int is_first);
 /* Write the table on top, which is numbered already, and pop it. */
 enum outcome encode_numbered (lua_State *L, encoder *e, int is_meta);
 /* Begin a frame that holds nothing. */
