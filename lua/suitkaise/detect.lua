@@ -34,11 +34,11 @@ local NOTHING = "nothing"
 --- Is there bytecode to look at?
 detect.is_available = bytecode.is_available
 
-local Flow, Heap, library -- loaded when there is something to look at
+local Flow, alias_sets, library -- loaded when there is something to look at
 
 local function load_analysis()
   Flow = Flow or require "suitkaise.detect.flow"
-  Heap = Heap or require "suitkaise.detect.heap"
+  alias_sets = alias_sets or require "suitkaise.detect.aliases"
   library = library or require "suitkaise.detect.library"
 end
 
@@ -116,18 +116,33 @@ local function is_event(key)
   return type(key) == "string" and key:sub(1, 2) == "__"
 end
 
+local function can_look(value)
+  return type(value) == "function" and not library.functions[value]
+    and bytecode.of(value)
+end
+
+-- What makes an object of a class that is called is in the metatable.
+local function add_class_call(list, class, deps)
+  local meta = debug.getmetatable(class)
+  if type(meta) ~= "table" then return end
+  local fn = rawget(meta, "__call")
+  add_deps(deps, { { "metatable", class, nil, meta },
+                   { "field", meta, "__call", fn } })
+  if can_look(fn) then list[#list + 1] = { fn = fn, is_class_call = true } end
+end
+
 -- Every function of a class and those above it that is to be looked at, and
 -- how many fields there are: a new one may change the answer.
-local function functions_of(class)
+local function functions_of(class, deps)
   local list, count = {}, 0
   for _, t in ipairs(chain_of(class)) do
     for key, value in next, t do
       count = count + 1
-      if type(value) == "function" and not library.functions[value]
-         and not is_event(key) and bytecode.of(value) then
-        list[#list + 1] = value
+      if can_look(value) then
+        list[#list + 1] = { fn = value, is_event = is_event(key) }
       end
     end
+    add_class_call(list, t, deps)
   end
   return list, count
 end
@@ -140,33 +155,6 @@ local function count_fields(class)
   return count
 end
 
-local SETS = { "held", "near", "numbers", "tables" } -- of aliases
-
-local function copy(aliases)
-  local new = Heap.no_aliases()
-  for _, name in ipairs { "links", "outside" } do
-    for key, set in pairs(aliases[name]) do
-      new[name][key] = {}
-      for other in pairs(set) do new[name][key][other] = true end
-    end
-  end
-  for _, name in ipairs(SETS) do
-    for key in pairs(aliases[name]) do new[name][key] = true end
-  end
-  new.is_all, new.is_unknown = aliases.is_all, aliases.is_unknown
-  return new
-end
-
--- How much of it there is that the analysis of a function looks at.
-local function size(aliases)
-  local n = 0
-  for _, set in pairs(aliases.outside) do
-    for _ in pairs(set) do n = n + 1 end
-  end
-  for _ in pairs(aliases.held) do n = n + 1 end
-  return n
-end
-
 local ARGUMENT = "argument "
 
 local function arguments(flow, count, first, names)
@@ -176,16 +164,20 @@ local function arguments(flow, count, first, names)
     args[i] = flow.u:union(flow.u:unknown(label), flow.u.scalar)
   end
   if first then
-    args[1] = first == "self" and flow.u.self
-      or flow.u:outside(flow.class, "class")
+    args[1] = first == "class" and flow.u:outside(flow.class, "class")
+      or flow.u.self
     args.n = math.max(count, 1)
+  end
+  if first == "either" and args[2] then
+    args[2] = flow.u:union(args[2], flow.u.self)
   end
   args.rest = flow.u:union(flow.u:unknown(ARGUMENT .. "..."), flow.u.scalar)
   return args
 end
 
--- Look at one function, whose first argument is "self" or the "class": -> the
--- flow and its results, or nil when that is too much.
+-- Look at one function, whose first argument is "self" or the "class", or
+-- where "either" of two may be self: -> the flow and its results, or nil when
+-- that is too much.
 local function look(class, aliases, fn, first, is_class_wide, names)
   local flow = Flow.new(class, aliases)
   flow.is_class_wide = is_class_wide
@@ -203,37 +195,41 @@ end
 -- Look at a function of a class, for what it does to any object: -> the flow,
 -- the aliases then, and what its first argument was. One that makes an object
 -- and has no self is a constructor. One that makes objects of self is called
--- on the class; one that makes classes does nothing to objects (NOTHING).
-local function look_class_wide(class, aliases, fn, first)
+-- on the class; one that makes classes does nothing to objects (NOTHING). Of
+-- an operator either side is self.
+local function look_class_wide(class, aliases, entry, first)
+  local fn = entry.fn
   local function try(value)
-    local new = copy(aliases)
+    local new = alias_sets.copy(aliases)
     return look(class, new, fn, value, true), new, value
   end
   if first ~= nil then return try(first) end
-  if debug.getlocal(fn, 1) ~= "self" then
+  if entry.is_class_call then return try "class" end
+  if not entry.is_event and debug.getlocal(fn, 1) ~= "self" then
     local flow, new = try(false)
     if flow and flow.has_made_instance then return flow, new, false end
   end
-  local flow, new = try "self"
+  first = entry.is_event and "either" or "self"
+  local flow, new = try(first)
   if not flow then return nil end
   if flow.heap.has_made_class then return flow, aliases, NOTHING end
   if flow.has_made_object then return try "class" end
-  return flow, new, "self"
+  return flow, new, first
 end
 
 -- One visit of each function that depends on what grew since its last: -> the
 -- aliases then, and whether there was any; nil when that is too much.
 local function visit_all(state, aliases)
   local has_visited = false
-  for i, fn in ipairs(state.list) do
+  for i, entry in ipairs(state.list) do
     local note = state.notes[i]
-    if note.size ~= size(aliases) and note.first ~= NOTHING then
-      local flow, new, first = look_class_wide(state.class, aliases, fn,
+    if note.size ~= alias_sets.size(aliases) and note.first ~= NOTHING then
+      local flow, new, first = look_class_wide(state.class, aliases, entry,
                                                note.first)
       state.steps = state.steps + (flow and flow.step_count or MAX_STEPS)
       if state.steps >= MAX_STEPS then return aliases, nil end
       add_deps(state.deps, flow.deps)
-      aliases, note.first, note.size = new, first, size(new)
+      aliases, note.first, note.size = new, first, alias_sets.size(new)
       has_visited = true
     end
   end
@@ -243,12 +239,13 @@ end
 -- Which fields of a class's objects may share tables, because of any of its
 -- functions.
 local function find_aliases(class)
-  local list, count = functions_of(class)
+  local deps = new_deps()
+  local list, count = functions_of(class, deps)
   local state = {
-    class = class, list = list, notes = {}, deps = new_deps(), steps = 0,
+    class = class, list = list, notes = {}, deps = deps, steps = 0,
   }
   for i in ipairs(list) do state.notes[i] = {} end
-  local aliases, has_visited = Heap.no_aliases(), nil
+  local aliases, has_visited = alias_sets.new(), nil
   for _ = 1, MAX_ROUNDS do
     aliases, has_visited = visit_all(state, aliases)
     if not has_visited then break end
@@ -265,7 +262,7 @@ end
 
 local function aliases_of(class)
   if class == nil then
-    return { aliases = Heap.no_aliases(), deps = new_deps(), count = 0 }
+    return { aliases = alias_sets.new(), deps = new_deps(), count = 0 }
   end
   local record = class_cache[class]
   if not record or not is_current(record, class) then
@@ -298,7 +295,7 @@ local function detect_method(class, fn)
   if not bytecode.of(fn) then return unknown(fn), new_deps() end
   load_analysis()
   local wide = aliases_of(class)
-  local flow = look(class, copy(wide.aliases), fn, "self", false)
+  local flow = look(class, alias_sets.copy(wide.aliases), fn, "self", false)
   if not flow then return unknown(fn), new_deps() end
   local reads, writes = flow.heap:effects()
   local deps = new_deps()
@@ -522,7 +519,7 @@ end
 
 local function detect_fn(fn)
   load_analysis()
-  local flow = look(nil, Heap.no_aliases(), fn, nil, false,
+  local flow = look(nil, alias_sets.new(), fn, nil, false,
                     parameter_names(fn))
   if not flow then return nil end
   local answer = {

@@ -218,7 +218,8 @@ function calls:assign(set, key, key_set, value)
     elseif object.kind == "outside" and chain_of(self)[object.value] then
       -- A field of the class is what objects have that have none.
       if key == nil then self.heap:write_everything()
-      else self.heap:write(key) end
+      else self.heap:rebind(key) end
+      self.heap:set_default(key, value)
     elseif object.kind == "outside" and type(object.value) == "table" then
       local meta = debug.getmetatable(object.value)
       self:depend("metatable", object.value, nil, meta)
@@ -373,7 +374,7 @@ end
 local function run_escaped(self, object)
   local any = self.u:union(object.given, self.u.scalar)
   any = self.u:union(any, self.u:unknown "argument of a callback")
-  local results = self:run(object.unit, { n = 0, rest = any })
+  local results = self:run(object.unit, { n = 0, rest = any }, true)
   local returned = self:all_of(results)
   self.heap:add(self.heap, "leaked", returned)
   self.heap:escape(returned, object.given)

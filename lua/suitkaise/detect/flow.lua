@@ -6,8 +6,10 @@
 -- the host's.
 if rawget(_G, "jit") then jit.off(true, true) end
 
+local aliases = require "suitkaise.detect.aliases"
 local bytecode = require "suitkaise.detect.bytecode"
 local calls = require "suitkaise.detect.calls"
+local fresh = require "suitkaise.detect.fresh"
 local Heap = require "suitkaise.detect.heap"
 local library = require "suitkaise.detect.library"
 local steps = require "suitkaise.detect.steps"
@@ -80,6 +82,7 @@ local function new_unit(self, proto, fn, parent)
   return setmetatable({
     flow = self, proto = proto, fn = fn, parent = parent, sites = {},
     id = self.unit_count, cells = {}, cell_sets = {}, contexts = {},
+    given = {},
     slots = captured_slots(proto),
   }, Unit)
 end
@@ -108,6 +111,7 @@ function Flow:site(unit, pc, kind, name)
       contents = self.u.nothing, dynamic = self.u.nothing, keyed = {},
     })
   end
+  object.maker, object.made_at = unit, pc
   unit.sites[pc] = object
   return object
 end
@@ -152,6 +156,13 @@ function Flow:scan_assignments(unit)
   scan(unit.proto, ids)
 end
 
+-- What a variable holds that holds something else now.
+local function unknown_variable(self, label, name)
+  local set = self.u:unknown(label)
+  set.objects[1].source = name
+  return set
+end
+
 -- `name` identifies the variable among those that are assigned.
 function Flow:variable(value, label, name, is_constant)
   local kind = type(value)
@@ -164,15 +175,17 @@ function Flow:variable(value, label, name, is_constant)
   if kind == "string" or kind == "number" and value == value then
     set = self.u:key(value)
   elseif kind == "nil" then
-    set = self.u:union(set, self.u:unknown(label))
+    set = self.u:union(set, unknown_variable(self, label, name))
   elseif kind ~= "boolean" and kind ~= "number" then
     set = self.u:outside(value, label)
   end
-  for field in pairs(self.heap.aliases.outside[name] or {}) do
+  local kept = aliases.kept_at(self.heap.aliases, name, "") or {}
+  for field in pairs(kept) do
+    if field == aliases.HOLDS_SELF then field = aliases.ANYWHERE end
     set = self.u:union(set, self.u:field(field))
   end
   if not self.assigned[name] then return set end
-  set = self.u:union(set, self.u:unknown(label))
+  set = self.u:union(set, unknown_variable(self, label, name))
   return self.u:union(set, self.stored[name])
 end
 
@@ -198,13 +211,7 @@ local function store_variable(self, label, name, set)
   self.heap:mark(self.heap.outside_writes, label)
   self.heap:mark(self.assigned, name)
   self.heap:add(self.stored, name, set)
-  local outside = self.heap.aliases.outside
-  for _, object in ipairs(set.objects) do
-    if object.kind == "field" then
-      outside[name] = outside[name] or {}
-      self.heap:mark(outside[name], object.name)
-    end
-  end
+  self.heap:keep_in_variable(name, set)
   self.heap:escape(set)
 end
 
@@ -217,6 +224,7 @@ function Flow:set_upvalue(unit, i, set)
   elseif info.is_local then
     self.heap:add(unit.parent.cells, info.index, set)
     self.heap:add(unit.parent.cell_sets, info.index, set)
+    fresh.read_back(self.heap, set)
   else
     self:set_upvalue(unit.parent, info.index + 1, set)
   end
@@ -276,9 +284,24 @@ local function signature(args)
                                       or "")
 end
 
+--- A unit is run once at most for each call of the method, unless it is called
+-- from two places, from a loop (`is_repeated`: by something that is one), or
+-- from what is run more than once.
+function Flow:note_caller(unit, is_repeated)
+  if unit.is_many then return end
+  local at = self.heap.at
+  local caller = at and at.unit.id .. ":" .. at.pc or "nobody"
+  if is_repeated or unit.caller and unit.caller ~= caller
+     or at and (at.unit.is_many or fresh.loop_around(at.unit.proto, at.pc)) then
+    self.heap:mark(unit, "is_many")
+  end
+  unit.caller = caller
+end
+
 --- Run a unit with arguments: -> its results as far as they are known. Each
 -- kind of call is run once in a round.
-function Flow:run(unit, args)
+function Flow:run(unit, args, is_repeated)
+  self:note_caller(unit, is_repeated)
   local name = signature(args)
   local context = unit.contexts[name]
   if not context then
@@ -291,9 +314,11 @@ function Flow:run(unit, args)
     return context.results
   end
   context.round = self.round
+  local at = self.heap.at
   self.depth = self.depth + 1
   steps.run(self, unit, args, context.results)
   self.depth = self.depth - 1
+  self.heap.at = at
   return context.results
 end
 
@@ -309,7 +334,9 @@ end
 function Flow:made_instance(object, class)
   if not rawequal(class, self.class) then return end
   self.has_made_instance = true
-  if self.is_class_wide then self.heap:mark(object, "is_instance") end
+  if not self.is_class_wide or object.is_instance then return end
+  self.heap:mark(object, "is_instance")
+  table.insert(self.heap.instances, object)
 end
 
 -- ---- the whole ----
@@ -336,9 +363,10 @@ function Flow:settle(pass)
       self.round = self.round + 1
       if self.round > MAX_ROUNDS then error(GIVE_UP, 0) end
       self.heap.changed = false
-      self.depth, self.called = 0, {}
+      self.depth, self.called, self.heap.at = 0, {}, nil
       pass()
       self:run_all_escaped()
+      self.heap:close_instances()
     until not self.heap.changed
   end))
 end

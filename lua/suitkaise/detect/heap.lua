@@ -9,37 +9,24 @@
 -- the host's.
 if rawget(_G, "jit") then jit.off(true, true) end
 
+local aliases = require "suitkaise.detect.aliases"
+local fresh = require "suitkaise.detect.fresh"
 local Universe = require "suitkaise.detect.value"
 
 local Heap = {}
 Heap.__index = Heap
 
--- The name of a field that is not known.
-local ANYWHERE = {}
-
---- What the methods of a class do to one another: fields that may share a
--- table (`links`), from which self can be reached (`held`), or that may hold
--- a table that was there before (`outside`), or that may be inside of any
--- other field or around it (`near`); fields that are set to numbers or
--- strings (`numbers`), and such as may hold tables (`tables`); whether all
--- of them may (`is_all`), or too much is not known for an answer
--- (`is_unknown`).
-function Heap.no_aliases()
-  return {
-    links = {}, held = {}, near = {},
-    outside = setmetatable({}, { __mode = "k" }), is_all = false,
-    is_unknown = false,
-    numbers = {}, tables = {},
-  }
-end
+local ANYWHERE, HOLDS_SELF = aliases.ANYWHERE, aliases.HOLDS_SELF
 
 --- @param class of self; may be nil
---- @param aliases of its class
-function Heap.new(class, aliases)
+--- @param shared what the methods of its class do to one another: see
+--   suitkaise.detect.aliases
+function Heap.new(class, shared)
   local u = Universe.new()
   return setmetatable({
-    u = u, class = class, aliases = aliases,
+    u = u, class = class, aliases = shared,
     reads = {}, writes = {}, reads_all = false, writes_all = false,
+    shallow = {}, deep = {}, instances = {}, at = nil,
     outside_reads = {}, outside_writes = {},
     leaked = u.nothing, raised = u.nothing,
     changed = false,
@@ -60,10 +47,16 @@ function Heap:read(name)
   self:mark(self.reads, name)
 end
 
-function Heap:write(name)
+--- A table of a field changes, for every field that holds it: the field's
+-- own, or one that is deeper down.
+function Heap:write(name, is_shallow)
   if name == ANYWHERE then return self:write_everything() end
   self:mark(self.writes, name)
+  self:mark(is_shallow and self.shallow or self.deep, name)
 end
+
+--- A field is set to something else: tables stay as they are.
+function Heap:rebind(name) self:mark(self.writes, name) end
 
 --- Self is out of sight: anything may happen to it.
 function Heap:lose_self()
@@ -83,12 +76,20 @@ end
 
 -- ---- fields that share tables ----
 
-function Heap:link(a, b)
-  if a == b then return end
-  local links = self.aliases.links
+local function add_link(self, links, a, b)
   links[a], links[b] = links[a] or {}, links[b] or {}
   self:mark(links[a], b)
   self:mark(links[b], a)
+end
+
+--- Two fields may hold the same table; `is_inside`: deeper down only.
+function Heap:link(a, b, is_inside)
+  if a == b then
+    if a == ANYWHERE then self:mark(self.aliases, "is_all") end
+    return
+  end
+  add_link(self, self.aliases.links, a, b)
+  if not is_inside then add_link(self, self.aliases.same, a, b) end
 end
 
 -- Is it possible to change it in place, so that sharing it matters?
@@ -97,8 +98,31 @@ local function is_shareable(object)
     and type(object.value) ~= "function"
 end
 
+--- Visit all that can be reached from a set by way of what was made here.
+function Heap:reach(set, visit, seen)
+  seen = seen or {}
+  if seen[set] then return end
+  seen[set] = true
+  self.u:spend(set.objects)
+  for _, object in ipairs(set.objects) do
+    visit(object)
+    if object.kind == "new" then
+      self:reach(object.contents, visit, seen)
+    elseif object.kind == "closure" then
+      self:reach(object.unit:captured(), visit, seen)
+    end
+  end
+end
+
+-- Is it self, in this call or in another?
+local function is_some_self(object)
+  return object.kind == "self" or object.kind == "part" or object.is_instance
+end
+
 local function link_places(self, object, name)
-  for other in pairs(object.places or {}) do self:link(name, other) end
+  for other in pairs(object.places) do
+    if other ~= name then self:link(name, other) end
+  end
 end
 
 local function link_relative(self, relative, name)
@@ -123,48 +147,78 @@ local function link_relatives(self, object, name)
   end
 end
 
-local function place_at(self, object, name)
+-- Another call may put the very same thing into another field.
+local function keep(self, object, name)
+  local kept = aliases.kept_by(self.aliases, object, true)
+  if not kept then return end
+  for other in pairs(kept) do
+    if other == HOLDS_SELF then self:link(name, ANYWHERE)
+    elseif other ~= name then self:link(name, other) end
+  end
+  self:mark(kept, name)
+end
+
+-- Under a name that is not known it is safe once, as long as the next time
+-- it is another thing.
+local function place_anywhere(self, object, container)
+  local at = self.at
+  local place = container and "in " .. container.id
+    or at.unit.id .. ":" .. at.pc
+  if object.anywhere and object.anywhere ~= place
+     or fresh.may_repeat(self, object, container) then
+    self:mark(self.aliases, "is_all")
+  end
+  object.anywhere = place
+end
+
+local function place_at(self, object, name, container)
   object.places = object.places or {}
+  if name == ANYWHERE then place_anywhere(self, object, container) end
   if object.places[name] then return end
   self:mark(object.places, name)
   link_places(self, object, name)
   if object.kind == "new" then
-    self:place(object.contents, name)
-    self:add(object, "contents", self.u:field(name))
-    self:add(object, "dynamic", self.u:field(name))
+    self:place(object.contents, name, object)
+    self:add(object, "contents", self.u:deep_field(name))
+    self:add(object, "dynamic", self.u:deep_field(name))
   elseif object.kind == "closure" then
-    self:place(object.unit:captured(), name)
+    self:place(object.unit:captured(), name, object)
   else
     link_relatives(self, object, name)
-    if object.value ~= nil then
-      local outside = self.aliases.outside
-      outside[object.value] = outside[object.value] or {}
-      self:mark(outside[object.value], name)
-    end
+    keep(self, object, name)
   end
 end
 
---- A value is now reachable from self under a name.
-function Heap:place(set, name)
+--- A value is now reachable from self under a name; by way of a `container`
+-- that was made here, perhaps, or (`is_inside`) of what was there.
+function Heap:place(set, name, container, is_inside)
   self.u:spend(set.objects)
   for _, object in ipairs(set.objects) do
     local kind = object.kind
     if kind == "self" then self:mark(self.aliases.held, name)
     elseif kind == "part" then self:mark(self.aliases, "is_all")
-    elseif kind == "field" then self:link(name, object.name)
-    elseif is_shareable(object) then place_at(self, object, name)
+    elseif kind == "field" then
+      -- What was put in by name gives the name back.
+      if not container or object.name ~= name then
+        self:link(name, object.name,
+                  is_inside or container ~= nil or object.is_deep)
+      end
+    elseif is_shareable(object) then place_at(self, object, name, container)
     end
   end
 end
 
 -- The fields in which a thing that was there before may be, or which may be in
--- it.
-local function places_of(self, object, visit)
+-- it. Of a table that holds self, self is what is in it (`is_inside`).
+local function places_of(self, object, visit, is_inside)
   while object do
     for name in pairs(object.places or {}) do visit(name) end
-    local outside = self.aliases.outside[object.value or false]
-    for name in pairs(outside or {}) do visit(name) end
-    object = object.parent
+    local kept = aliases.kept_by(self.aliases, object)
+    for name in pairs(kept or {}) do
+      if name ~= HOLDS_SELF then visit(name)
+      elseif is_inside then visit(ANYWHERE) end
+    end
+    object, is_inside = object.parent, true
   end
 end
 
@@ -177,9 +231,23 @@ function Heap:inherit(object, set)
       if is_shareable(child) then
         child.places = child.places or {}
         self:mark(child.places, name)
+        if name == ANYWHERE then child.anywhere = "inherited" end
       end
     end
-  end)
+  end, true)
+end
+
+--- Objects that were made here and can be reached from one of their fields.
+function Heap:close_instances()
+  for _, object in ipairs(self.instances) do
+    local function look(name, set)
+      self:reach(set, function(other)
+        if other.is_instance then self:mark(self.aliases.held, name) end
+      end)
+    end
+    for name, set in pairs(object.keyed) do look(name, set) end
+    look(ANYWHERE, object.dynamic)
+  end
 end
 
 -- ---- loads ----
@@ -196,7 +264,7 @@ end
 
 local function load_field(self, object)
   self:read(object.name)
-  local set = object.alone
+  local set = self.u:deep_field(object.name)
   if is_held(self, object.name) then
     set = self.u:union(set, self.u.self)
   end
@@ -218,7 +286,9 @@ function Heap:load_any(set)
     elseif kind == "field" then
       self:mark(self.aliases.tables, object.name)
       found = load_field(self, object)
-    elseif kind == "new" then found = object.contents
+    elseif kind == "new" then
+      found = object.contents
+      fresh.read_back(self, found)
     elseif kind == "outside" then found = self:load_outside(object) end
     result = self.u:union(result, found)
   end
@@ -227,14 +297,20 @@ end
 
 --- What a table that was made here has under a key.
 function Heap:load_new(object, key)
-  if key == nil then return self.u:union(object.contents, self.u.scalar) end
-  local set = self.u:union(object.dynamic, object.keyed[key])
+  local set = object.contents
+  if key ~= nil then
+    set = self.u:union(object.dynamic, object.keyed[key])
+  end
+  fresh.read_back(self, set)
   return self.u:union(set, self.u.scalar)
 end
 
 --- A field of self by its name, without metamethods.
 function Heap:load_own(name)
-  return load_field(self, self.u:field(name).objects[1])
+  self:read(name)
+  local set = self.u:field(name)
+  if not is_held(self, name) then return set end
+  return self.u:union(set, self.u.self)
 end
 
 --- Part of something that was there before.
@@ -262,32 +338,44 @@ local function note_kind(self, name, set)
   if is_number then self:mark(self.aliases.numbers, name) end
 end
 
--- What was there before now has tables of self in it.
-local function place_fields(self, object, set)
-  for _, held in ipairs(set.objects) do
-    if held.kind == "field" then place_at(self, object, held.name) end
-    for name in pairs(held.places or {}) do place_at(self, object, name) end
-  end
+-- What is found in a set: fields' tables by their names, and self.
+local function names_in(self, set)
+  local names = {}
+  self:reach(set, function(held)
+    if is_some_self(held) then names[HOLDS_SELF] = true end
+    if held.kind == "field" then names[held.name] = true end
+    for name in pairs(held.places or {}) do names[name] = true end
+  end)
+  return names
 end
 
--- It now has self in it: what is found in it may be self.
-local function give_self(self, object)
-  local outside = self.aliases.outside
-  while object do
-    if object.value ~= nil then
-      outside[object.value] = outside[object.value] or {}
-      self:mark(outside[object.value], ANYWHERE)
+--- A variable that was there before now has a value: see `kept`.
+function Heap:keep_in_variable(variable, set)
+  local kept = aliases.kept_at(self.aliases, variable, "", true)
+  for name in pairs(names_in(self, set)) do self:mark(kept, name) end
+end
+
+-- What was there before now has tables of self in it, or self.
+local function place_fields(self, object, set)
+  local names = names_in(self, set)
+  local kept = aliases.kept_by(self.aliases, object, true) or {}
+  object.places = object.places or {}
+  for name in pairs(names) do
+    if name ~= HOLDS_SELF then
+      self:mark(object.places, name)
+      self:mark(kept, name)
+      if name == ANYWHERE then object.anywhere = "held" end
     end
+  end
+  if not names[HOLDS_SELF] then return end
+  while object do
+    local kept = aliases.kept_by(self.aliases, object, true)
+    if kept then self:mark(kept, HOLDS_SELF) end
     object = object.parent
   end
 end
 
 local function store_outside(self, object, key, set)
-  for _, held in ipairs(set.objects) do
-    if held.kind == "self" or held.kind == "part" then
-      give_self(self, object)
-    end
-  end
   self:mark(object, "is_written")
   self:mark(self.outside_writes, path_to(object, key))
   local function touch(name)
@@ -307,6 +395,9 @@ local function has(set, object)
 end
 
 local function store_new(self, object, key, set)
+  for _, held in ipairs(set.objects) do
+    if fresh.keep(self, held, object) then self.changed = true end
+  end
   if key == "__index" and has(set, object) then self.has_made_class = true end
   self:add(object, "contents", set)
   if key ~= nil then self:add(object.keyed, key, set)
@@ -317,7 +408,7 @@ local function store_new(self, object, key, set)
   end
   for name in pairs(object.places or {}) do
     self:write(name)
-    self:place(set, name)
+    self:place(set, name, object)
   end
   if object.has_escaped then self:escape(set) end
 end
@@ -334,6 +425,18 @@ local function tables_in(self, key_set)
   return result
 end
 
+--- A field of the class is set: objects have it that have none of their own.
+function Heap:set_default(key, value)
+  if type(key) == "string" and key:sub(1, 2) == "__" then return end
+  if key ~= nil then note_kind(self, key, value) end
+  self:place(value, key == nil and ANYWHERE or key)
+  self:reach(value, function(object)
+    if is_some_self(object) then
+      self:mark(self.aliases.held, key == nil and ANYWHERE or key)
+    end
+  end)
+end
+
 --- Put a value into everything of a set. `key` is nil when it is not known,
 -- `key_set` what it may be.
 function Heap:store(set, key, value, key_set)
@@ -342,7 +445,7 @@ function Heap:store(set, key, value, key_set)
   for _, object in ipairs(set.objects) do
     local kind = object.kind
     if kind == "self" and key ~= nil then
-      self:write(key)
+      self:rebind(key)
       note_kind(self, key, value)
       self:place(value, key)
     elseif kind == "self" or kind == "part" then
@@ -351,8 +454,8 @@ function Heap:store(set, key, value, key_set)
     elseif kind == "field" then
       self:mark(self.aliases.tables, object.name)
       self:read(object.name)
-      self:write(object.name)
-      self:place(value, object.name)
+      self:write(object.name, not object.is_deep)
+      self:place(value, object.name, nil, true)
     elseif kind == "new" then
       store_new(self, object, key, value)
     elseif kind == "outside" then
@@ -398,7 +501,7 @@ end
 
 function Heap:escape_outside(object)
   if type(object.value) == "function" then return end
-  places_of(self, object, function(name) self:write(name) end)
+  places_of(self, object, function(name) self:write(name) end, true)
 end
 
 --- The caller gets a value: returned or raised. It may use what hangs on self
@@ -441,46 +544,79 @@ end
 -- ---- the answer ----
 
 -- A field that the class sets to numbers and strings only, and never looks
--- into, shares nothing.
+-- into, is not one table with another that is set.
 local function is_plain(self, name)
   return self.aliases.numbers[name] and not self.aliases.tables[name]
 end
 
--- A field's table may be another field's too; what is also in some field or
--- other is in any.
-local function spread(self, names)
-  local all, queue = {}, {}
-  for name in pairs(self.aliases.links[ANYWHERE] or {}) do
-    if not is_plain(self, name) then queue[#queue + 1] = name end
+-- How a field changes: it is set to something else; its own table changes;
+-- one deeper down does.
+local REBOUND, SHALLOW, DEEP = 1, 2, 3
+
+-- How a field changes when one that it shares a table with does: nil when
+-- not, as one that seems plain only does when that table may be its own.
+local function level_of(self, name, other, level)
+  local same = self.aliases.same[name]
+  local is_same = same and same[other]
+  local may_be_it = level == DEEP or level == SHALLOW and is_same
+  if not may_be_it and (is_plain(self, name) or is_plain(self, other)) then
+    return nil
   end
-  for name in pairs(names) do queue[#queue + 1] = name end
-  while #queue > 0 do
-    local name = table.remove(queue)
-    if not all[name] then
-      all[name] = true
-      local links = self.aliases.links[name]
-      for other in pairs(not is_plain(self, name) and links or {}) do
-        if not is_plain(self, other) then queue[#queue + 1] = other end
-      end
+  return (level == REBOUND or is_same) and level or DEEP
+end
+
+-- Add the names of all fields that share a table with some: what is also in
+-- some field or other is in any.
+local function spread(self, names, level, reached)
+  local links, queue = self.aliases.links, {}
+  local function add(name, to)
+    if to and (reached[name] or 0) < to then
+      reached[name] = to
+      queue[#queue + 1] = name
     end
   end
-  return all
+  for name in pairs(names) do add(name, level) end
+  for name in pairs(next(names) and links[ANYWHERE] or {}) do
+    add(name, level_of(self, ANYWHERE, name, level))
+  end
+  while #queue > 0 do
+    local name = table.remove(queue)
+    local now = reached[name]
+    for other in pairs(links[name] or {}) do
+      add(other, level_of(self, name, other, now))
+    end
+  end
+end
+
+local function spread_writes(self)
+  local reached = {}
+  spread(self, self.deep, DEEP, reached)
+  spread(self, self.shallow, SHALLOW, reached)
+  spread(self, self.writes, REBOUND, reached)
+  return reached
+end
+
+local function all_writes(self)
+  local shared = self.aliases
+  if next(self.writes) == nil then
+    local is_clear = not shared.is_unknown or next(self.outside_writes) == nil
+    return is_clear and {} or "all"
+  end
+  local writes = spread_writes(self)
+  if shared.is_all or shared.is_unknown or writes[ANYWHERE] then
+    return "all"
+  end
+  for name in pairs(writes) do
+    writes[name] = true
+    if is_held(self, name) or shared.near[name] then return "all" end
+  end
+  for name in pairs(shared.near) do writes[name] = true end
+  return writes
 end
 
 --- -> the fields that are read, and that are written: sets, or "all"
 function Heap:effects()
-  local writes = self.writes_all and "all" or self.writes
-  if writes ~= "all" and next(writes) ~= nil then
-    writes = spread(self, writes)
-    local near = self.aliases.near
-    local loses = self.aliases.is_all or self.aliases.is_unknown
-      or writes[ANYWHERE]
-    for name in pairs(writes) do
-      loses = loses or is_held(self, name) or near[name]
-    end
-    if loses then writes = "all"
-    else for name in pairs(near) do writes[name] = true end end
-  end
+  local writes = self.writes_all and "all" or all_writes(self)
   local reads = self.reads_all and "all" or self.reads
   -- What a field leads to is not known.
   if self.aliases.is_unknown and next(self.reads) then reads = "all" end

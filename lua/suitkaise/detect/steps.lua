@@ -5,6 +5,8 @@
 -- the host's.
 if rawget(_G, "jit") then jit.off(true, true) end
 
+local fresh = require "suitkaise.detect.fresh"
+
 local steps = {}
 
 -- Beside a register: the set from which its value was taken by a key, so that
@@ -28,7 +30,17 @@ function Frame:set(slot, set)
   self.regs[slot + FROM] = nil
   if self.unit.slots[slot] then
     self.flow.heap:add(self.unit.cells, slot, set)
+    fresh.read_back(self.flow.heap, set)
   end
+end
+
+-- Keep in mind where a table may be stored, and from which register.
+local VALUE_IN_A = { TSETV = true, TSETS = true, TSETB = true, TSETR = true }
+
+function Frame:come_to(ins, pc)
+  self.flow.heap.at = {
+    unit = self.unit, pc = pc, slot = VALUE_IN_A[ins.op] and ins.a or nil,
+  }
 end
 
 function Frame:constant(index) return self.proto.constants[index] end
@@ -281,6 +293,8 @@ end
 
 local function call(f, ins, pc, count, has_more)
   local args = arguments(f, ins.a + f.proto.frame, count, has_more)
+  f.flow.heap:add(f.unit.given, pc, f.u:union(f:get(ins.a),
+                                              f.flow:all_of(args)))
   return f.flow:call(f:get(ins.a), args, pc, f.unit,
                      f.regs[ins.a + FROM])
 end
@@ -354,6 +368,7 @@ local function run_block(frame, pc, starts)
   while true do
     frame.flow:step()
     local ins = code[pc]
+    frame:come_to(ins, pc)
     local action = does[ins.op]
     if not action then frame.flow:give_up() end
     if action(frame, ins, pc) then return end

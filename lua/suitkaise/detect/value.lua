@@ -4,13 +4,15 @@
 --   scalar    a number, a string, a boolean or nil, not known which
 --   key       a string or number that is known (`.value`)
 --   self      the object whose method is analysed
---   field     what hangs on self under `.name`, to any depth
+--   field     what hangs on self under `.name`: itself, or what hangs on that,
+--             to any depth (`.is_deep`)
 --   part      what hangs on self, not known where
 --   new       a table made at one place of the code
 --   closure   a function made at one place (`.unit`)
 --   outside   what was there before the call: `.value` when it is a function
 --             or a table that is known; `.label` tells it from others, `.name`
---             (else the label) says how it was reached
+--             (else the label) says how it was reached, `.parent` and
+--             `.step` of what it is a part, `.source` in which variable
 -- @module suitkaise.detect.value
 
 -- Each function is analysed once: compiled code would only take the place of
@@ -26,7 +28,7 @@ local MAX_WORK = 200000 -- things of sets that are looked at in all
 
 function Universe.new()
   local self = setmetatable({
-    count = 0, work = 0, sets = {}, fields = {}, keys = {}, known = {},
+    count = 0, work = 0, sets = {}, fields = {}, deep_fields = {}, keys = {}, known = {},
     labels = {},
   }, Universe)
   self.nothing = self:intern({})
@@ -134,6 +136,16 @@ function Universe:field(name)
   return object.alone
 end
 
+--- The set of what hangs on that.
+function Universe:deep_field(name)
+  local object = self.deep_fields[name]
+  if not object then
+    object = self:object("field", { name = name, is_deep = true })
+    self.deep_fields[name] = object
+  end
+  return object.alone
+end
+
 --- The set of a function, table or userdata that was there before.
 function Universe:outside(value, label)
   local object = self.known[value]
@@ -163,6 +175,7 @@ function Universe:below(object, key)
   local child = set.objects[1]
   if not child.parent then
     child.parent, child.is_result = object, object.is_result
+    child.step = name
     child.name = (object.name or object.label) .. "." .. name
     object.children = object.children or {}
     object.children[#object.children + 1] = child
