@@ -9,13 +9,17 @@ local sk = require "suitkaise"
 local SECONDS = tonumber(os.getenv "SECONDS") or 20
 local PATIENCE = 60 -- for one call
 
--- The children of a process (Linux), but for one.
-local function children_of(pid, but)
+-- The children of a process (Linux) and theirs, but for one.
+local children_of
+function children_of(pid, but)
   local path = "/proc/" .. pid .. "/task/" .. pid .. "/children"
   local file = io.open(path)
   local pids = {}
   for child in (file and file:read "*a" or ""):gmatch "%d+" do
-    if tonumber(child) ~= but then pids[#pids + 1] = child end
+    if tonumber(child) ~= but then
+      pids[#pids + 1] = child
+      for _, below in ipairs(children_of(child)) do pids[#pids + 1] = below end
+    end
   end
   if file then file:close() end
   return pids
@@ -83,7 +87,10 @@ end
 
 -- { function, items, check }
 local LOADS = {
-  function() return digest, list(20000, function(i) return i end), is_right end,
+  function(isolate)
+    local n = isolate and 200 or 20000
+    return digest, list(n, function(i) return i end), is_right
+  end,
   function()
     return digest, list(500, function(i) return { i } end), is_right
   end,
@@ -156,10 +163,11 @@ end
 local NAMES = { "map", "imap", "unordered_imap", "broken_off" }
 
 -- One call; -> calls that ran to their end, items that died.
-local function one_call(pool)
+local function one_call(pool, isolate)
   local verb = VERBS[NAMES[math.random(#NAMES)]]
   local begun = core.now()
-  local ok, deaths = pcall(verb, pool, LOADS[math.random(#LOADS)]())
+  local ok, deaths = pcall(verb, pool,
+                         LOADS[math.random(#LOADS)](isolate))
   assert(core.now() - begun < PATIENCE, "a call took too long")
   if ok then return 1, deaths end
   assert(sk.is(deaths, "WorkerDiedError"), tostring(deaths))
@@ -169,16 +177,18 @@ end
 describe("Pool in a storm of signals", function()
   after_each(helper.nothing_left)
 
-  for _, workers in ipairs { 1, 2, 5 } do
-    it("gives right results or named errors with " .. workers .. " workers",
-    function()
+  for _, case in ipairs { { 1 }, { 2 }, { 5 }, { 2, true } } do
+    local workers, isolate = case[1], case[2]
+    it("gives right results or named errors with " .. workers .. " workers"
+      .. (isolate and ", a process for each item" or ""), function()
       local over = sk.Flag(false)
       local storm = start_storm(over)
-      local pool = sk.Pool{ workers = workers, on_error = "collect" }
+      local pool = sk.Pool{ workers = workers, on_error = "collect",
+                            isolate = isolate }
       local calls, deaths = 0, 0
       local ends = core.now() + SECONDS
       while core.now() < ends do
-        local done, died = one_call(pool)
+        local done, died = one_call(pool, isolate)
         calls, deaths = calls + done, deaths + died
       end
       over:set()

@@ -127,14 +127,19 @@ static int is_dead (sk_pipe *p, enum sk_side side) {
   return epoch_of(atomic_load(&e->word)) == epoch_of(word);
 }
 
-/* Wake whoever waits at this end. */
-static void wake (sk_pipe *p, enum sk_side side) {
+/* Tell the event loop of this end, after its bell was rung: the fence of that
+** pairs with sk_pipe_listen. */
+static void tell_loop (sk_pipe *p, enum sk_side side) {
   struct end_words *e = &p->words->ends[side];
-  sk_bell_ring(p->bells[side], SK_EAGER);
-  /* after its fence: pairs with sk_pipe_listen */
   if (atomic_load_explicit(&e->listens, memory_order_relaxed) &&
       atomic_exchange(&e->listens, 0))
     os_event_ring(sk_root_event());
+}
+
+/* Wake whoever waits at this end. */
+static void wake (sk_pipe *p, enum sk_side side) {
+  sk_bell_ring(p->bells[side], SK_EAGER);
+  tell_loop(p, side);
 }
 
 static void took (sk_pipe *p, enum sk_side side, uint64_t epoch) {
@@ -495,10 +500,10 @@ int sk_pipe_next (sk_pipe *p, enum sk_side side, void **data, size_t *len) {
   if (rc) return rc;
   while (!got && (rc = sk_lane_next(l, &m)) > 0) {
     got = accept(in, &m);
-    sk_lane_release(l);
+    sk_lane_release(l);  /* rings */
+    tell_loop(p, other(side));
   }
   leave(p, side);
-  wake(p, other(side));
   if (got <= 0) return got ? got : rc;
   *data = in->data;
   *len = in->len;
