@@ -61,6 +61,26 @@ function async_helper.run(main, ...)
   end, ...)
 end
 
+--- In a task: call fn() -> how often another task ran meanwhile, and what fn
+-- returned.
+function async_helper.beats_during(fn)
+  local beats, is_over = 0, false
+  async.spawn(function()
+    while not is_over do async.sleep(BEAT) beats = beats + 1 end
+  end)
+  async.sleep(0)
+  local result = fn()
+  is_over = true
+  return beats, result
+end
+
+--- The error of fn(...), in tasks too.
+function async_helper.caught(fn, ...)
+  local ok, err = async.pcall(fn, ...)
+  assert(not ok, "no error was raised")
+  return err
+end
+
 --- In a task: wait until condition() holds.
 function async_helper.wait_until(condition)
   local deadline = async.now() + PATIENCE

@@ -386,11 +386,12 @@ end
 
 -- `background()`: see suitkaise.pool.behind.
 local function begin_behind(pool, said, mode, job)
-  return require "suitkaise.pool.behind".start{
+  local future = require "suitkaise.pool.behind".start{
     pool = pool, job = job, name = kind_of(pool) .. ":" .. mode,
     show = job:shower(), timeout = said.timeout, finish = finish_map,
     late = late_error, check = check_usable, on_collect = on_collect,
   }
+  return (pool.waiter or said.asynced) and future:asynced() or future
 end
 
 local function run_map(self, mode, fn, items)

@@ -21,14 +21,14 @@ local function settle(self, future)
 end
 
 -- The workers that are busy with it are replaced: they may never end.
-local function break_off(self, why)
+local function break_off(self, why, waiter)
   local pool, job = self.pool, self.job
   pool.engine.remove(pool, job)
-  pool.engine.break_workers(pool, job, why, wait.blocking)
+  pool.engine.break_workers(pool, job, why, waiter)
 end
 
 --- See Future.
-function Source:poll(future)
+function Source:poll(future, waiter)
   local pool, job = self.pool, self.job
   if not job:is_finished() then
     self.check(pool, self.name)
@@ -39,15 +39,15 @@ function Source:poll(future)
     settle(self, future)
   elseif core.now() >= self.deadline then
     local late = self.late(self.name, job, self.timeout)
-    break_off(self, late)
+    break_off(self, late, waiter)
     future:reject(late)
   end
 end
 
-function Source:wait(seconds)
+function Source:wait(seconds, waiter)
   local pool, job = self.pool, self.job
   self.check(pool, self.name)
-  pool.engine.run(pool, job, wait.blocking, function()
+  pool.engine.run(pool, job, waiter, function()
     self.show()
     return job:is_finished()
   end, math.min(self.deadline, core.now() + seconds))
@@ -57,7 +57,7 @@ function Source:cancel()
   if self.pool.is_closed then return end
   break_off(self, errors.new("CancelledError", {
     message = self.name .. ": it was cancelled",
-  }))
+  }), wait.blocking)
 end
 
 --- Begin: -> its Future.
