@@ -71,7 +71,9 @@ local function sample()
     paths[i] = ("%s_%d.csv"):format(name, i)
     local file = assert(io.open(paths[i], "w"))
     file:write "id,name,score\n"
-    for row = 1, ROWS do file:write(row, ",player ", row, ",", row % 97, "\n") end
+    for row = 1, ROWS do
+      file:write(row, ",player ", row, ",", row % 97, "\n")
+    end
     if i == FILES then file:write "one cell too few\n" end
     file:close()
   end

@@ -121,7 +121,7 @@ describe("autoreconnect", function()
       self.more = { second = setmetatable({ to = "b" }, Link),
                     same = self.main }
     end
-    function Holder:__run__() end
+    function Holder.__run__() end
     function Holder:__result__()
       return { self.main.auth, self.more.second.auth,
                self.more.same == self.main }

@@ -214,7 +214,7 @@ describe("A pipe's point", function()
   it("is the process's whose hook has captured it", function()
     local anchor, point = sk.Pipe.pair()
     local Class = sk.Skprocess:extend "Captures"
-    function Class:__run__() point:send(point:recv() + 1) end
+    function Class.__run__() point:send(point:recv() + 1) end
     local p = Class()
     p.config.runs = 1
     p:start()

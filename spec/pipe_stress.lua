@@ -115,13 +115,12 @@ describe("Pipe in a storm", function()
   it("ends with the owner of the anchor", function()
     for_a_while(function()
       local pool = sk.Pool{ workers = 1 }
-      local point, pid = nil, nil
       local got = pool:map(function()
         local anchor, at = sk.Pipe.pair()
         _G.kept = anchor
         return { at, core.getpid() }
       end, { 1 })[1]
-      point, pid = got[1], got[2]
+      local point, pid = got[1], got[2]
       local busy = pool:background():map(function()
         for n = 1, math.huge do
           _G.kept:send(message(n))
