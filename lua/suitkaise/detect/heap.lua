@@ -170,6 +170,9 @@ end
 -- Under a name that is not known it is safe once, as long as the next time
 -- it is another thing.
 local function place_anywhere(self, object, container)
+  if container == object and not object.is_shared and not object.is_kept then
+    return -- another of the same make
+  end
   local at = self.at
   local place = container and "in " .. container.id
     or at.unit.id .. ":" .. at.pc
