@@ -7,9 +7,9 @@
 --   near      fields that may be inside of any other field or around it
 --   numbers   fields that are set to numbers or strings
 --   tables    such as may hold tables
---   kept      what was there before -> the fields that may hold it, or a
---             table of which it holds: see `kept_by`
---   is_all    all fields may share a table
+--   kept      what was there before -> path in it -> the fields that hold it;
+--             under path .. HOLDS those of which it holds a table
+--   is_all    all fields may share a table; `is_all_inside`: but for their own
 --   is_unknown  too much is not known for an answer
 -- @module suitkaise.detect.aliases
 
@@ -22,16 +22,13 @@ local aliases = {}
 --- The name of a field that is not known.
 aliases.ANYWHERE = {}
 
---- Among the names of `kept`: self itself was put into it.
-aliases.HOLDS_SELF = {}
-
 local SETS = { "held", "near", "numbers", "tables" }
 
 function aliases.new()
   return {
     links = {}, same = {}, held = {}, near = {}, numbers = {}, tables = {},
     kept = setmetatable({}, { __mode = "k" }), is_all = false,
-    is_unknown = false,
+    is_all_inside = false, is_unknown = false,
   }
 end
 
@@ -53,7 +50,8 @@ function aliases.copy(from)
   for _, name in ipairs(SETS) do
     for key in pairs(from[name]) do to[name][key] = true end
   end
-  to.is_all, to.is_unknown = from.is_all, from.is_unknown
+  to.is_all, to.is_all_inside = from.is_all, from.is_all_inside
+  to.is_unknown = from.is_unknown
   return to
 end
 
@@ -84,13 +82,21 @@ end
 --- Does more than one call of a method meet the very same thing?
 function aliases.is_lasting(object) return root_of(object) ~= nil end
 
---- The set of names that is kept for a thing that was there before; nil when
--- there is none, or no other call can meet the thing. `path` is that of a
--- part of it.
+local HOLDS = "*"
+
+--- The set of names of the fields that hold a thing that was there before; nil
+-- when there is none, or no other call can meet the thing.
 function aliases.kept_by(from, object, is_made)
   local root, path = root_of(object)
   if root == nil then return nil end
   return aliases.kept_at(from, root, path, is_made)
+end
+
+--- That of the fields of which it holds a table; ANYWHERE for self.
+function aliases.held_by(from, object, is_made)
+  local root, path = root_of(object)
+  if root == nil then return nil end
+  return aliases.kept_at(from, root, path .. HOLDS, is_made)
 end
 
 function aliases.kept_at(from, root, path, is_made)

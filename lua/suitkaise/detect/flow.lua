@@ -181,7 +181,6 @@ function Flow:variable(value, label, name, is_constant)
   end
   local kept = aliases.kept_at(self.heap.aliases, name, "") or {}
   for field in pairs(kept) do
-    if field == aliases.HOLDS_SELF then field = aliases.ANYWHERE end
     set = self.u:union(set, self.u:field(field))
   end
   if not self.assigned[name] then return set end

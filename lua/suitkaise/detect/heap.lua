@@ -16,7 +16,7 @@ local Universe = require "suitkaise.detect.value"
 local Heap = {}
 Heap.__index = Heap
 
-local ANYWHERE, HOLDS_SELF = aliases.ANYWHERE, aliases.HOLDS_SELF
+local ANYWHERE = aliases.ANYWHERE
 
 --- @param class of self; may be nil
 --- @param shared what the methods of its class do to one another: see
@@ -123,11 +123,17 @@ local function link_places(self, object, name)
   for other in pairs(object.places) do
     if other ~= name then self:link(name, other) end
   end
+  for other in pairs(object.holds or {}) do
+    if other ~= name then self:link(name, other, true) end
+  end
 end
 
-local function link_relative(self, relative, name)
+-- `part` is that of the two which is inside of the other.
+local function link_relative(self, relative, name, part)
   for other in pairs(relative.places or {}) do
-    if name == other or name ~= ANYWHERE and other ~= ANYWHERE then
+    if name == ANYWHERE and other == ANYWHERE then
+      self:mark(self.aliases, part.is_direct and "is_all" or "is_all_inside")
+    elseif name == other or name ~= ANYWHERE and other ~= ANYWHERE then
       self:link(name, other)
     else
       self:mark(self.aliases.near, name == ANYWHERE and other or name)
@@ -139,21 +145,24 @@ end
 local function link_relatives(self, object, name)
   local above = object.parent
   while above do
-    link_relative(self, above, name)
+    link_relative(self, above, name, object)
     above = above.parent
   end
   for _, child in ipairs(object.children or {}) do
-    link_relative(self, child, name)
+    link_relative(self, child, name, child)
   end
 end
 
--- Another call may put the very same thing into another field.
+-- Another call may put the very same thing into another field, or what is in
+-- a field into it.
 local function keep(self, object, name)
   local kept = aliases.kept_by(self.aliases, object, true)
   if not kept then return end
   for other in pairs(kept) do
-    if other == HOLDS_SELF then self:link(name, ANYWHERE)
-    elseif other ~= name then self:link(name, other) end
+    if other ~= name then self:link(name, other) end
+  end
+  for other in pairs(aliases.held_by(self.aliases, object) or {}) do
+    if other ~= name then self:link(name, other, true) end
   end
   self:mark(kept, name)
 end
@@ -161,12 +170,15 @@ end
 -- Under a name that is not known it is safe once, as long as the next time
 -- it is another thing.
 local function place_anywhere(self, object, container)
+  if container == object and not object.is_shared and not object.is_kept then
+    return -- another of the same make
+  end
   local at = self.at
   local place = container and "in " .. container.id
     or at.unit.id .. ":" .. at.pc
   if object.anywhere and object.anywhere ~= place
      or fresh.may_repeat(self, object, container) then
-    self:mark(self.aliases, "is_all")
+    self:mark(self.aliases, container and "is_all_inside" or "is_all")
   end
   object.anywhere = place
 end
@@ -174,6 +186,10 @@ end
 local function place_at(self, object, name, container)
   object.places = object.places or {}
   if name == ANYWHERE then place_anywhere(self, object, container) end
+  if not container and not object.is_direct then
+    object.is_direct = true
+    self.changed = true
+  end
   if object.places[name] then return end
   self:mark(object.places, name)
   link_places(self, object, name)
@@ -208,15 +224,18 @@ function Heap:place(set, name, container, is_inside)
   end
 end
 
--- The fields in which a thing that was there before may be, or which may be in
--- it. Of a table that holds self, self is what is in it (`is_inside`).
+-- The fields in which a thing that was there before may be, and those that
+-- may be in it: such are also where a part of it may be (`is_inside`).
 local function places_of(self, object, visit, is_inside)
+  local function visit_all(names)
+    for name in pairs(names or {}) do visit(name) end
+  end
   while object do
-    for name in pairs(object.places or {}) do visit(name) end
-    local kept = aliases.kept_by(self.aliases, object)
-    for name in pairs(kept or {}) do
-      if name ~= HOLDS_SELF then visit(name)
-      elseif is_inside then visit(ANYWHERE) end
+    visit_all(object.places)
+    visit_all(aliases.kept_by(self.aliases, object))
+    if is_inside then
+      visit_all(object.holds)
+      visit_all(aliases.held_by(self.aliases, object))
     end
     object, is_inside = object.parent, true
   end
@@ -338,39 +357,34 @@ local function note_kind(self, name, set)
   if is_number then self:mark(self.aliases.numbers, name) end
 end
 
--- What is found in a set: fields' tables by their names, and self.
+-- What is found in a set: fields' tables by their names; self, as that of any.
 local function names_in(self, set)
   local names = {}
   self:reach(set, function(held)
-    if is_some_self(held) then names[HOLDS_SELF] = true end
+    if is_some_self(held) then names[ANYWHERE] = true end
     if held.kind == "field" then names[held.name] = true end
     for name in pairs(held.places or {}) do names[name] = true end
+    for name in pairs(held.holds or {}) do names[name] = true end
   end)
   return names
 end
 
---- A variable that was there before now has a value: see `kept`.
+--- A variable that was there before now has a value.
 function Heap:keep_in_variable(variable, set)
   local kept = aliases.kept_at(self.aliases, variable, "", true)
   for name in pairs(names_in(self, set)) do self:mark(kept, name) end
 end
 
 -- What was there before now has tables of self in it, or self.
-local function place_fields(self, object, set)
+local function hold(self, object, set)
   local names = names_in(self, set)
-  local kept = aliases.kept_by(self.aliases, object, true) or {}
-  object.places = object.places or {}
-  for name in pairs(names) do
-    if name ~= HOLDS_SELF then
-      self:mark(object.places, name)
-      self:mark(kept, name)
-      if name == ANYWHERE then object.anywhere = "held" end
+  while object and next(names) ~= nil do
+    local held = aliases.held_by(self.aliases, object, true)
+    object.holds = object.holds or {}
+    for name in pairs(names) do
+      self:mark(object.holds, name)
+      if held then self:mark(held, name) end
     end
-  end
-  if not names[HOLDS_SELF] then return end
-  while object do
-    local kept = aliases.kept_by(self.aliases, object, true)
-    if kept then self:mark(kept, HOLDS_SELF) end
     object = object.parent
   end
 end
@@ -383,7 +397,7 @@ local function store_outside(self, object, key, set)
     self:place(set, name)
   end
   places_of(self, object, touch)
-  place_fields(self, object, set)
+  hold(self, object, set)
   self:escape(set)
 end
 
@@ -406,8 +420,10 @@ local function store_new(self, object, key, set)
     note_kind(self, key, set)
     self:place(set, key)
   end
+  -- The table is of this call: what else holds it is among its places.
   for name in pairs(object.places or {}) do
-    self:write(name)
+    if name == ANYWHERE then self:write_everything()
+    else self:rebind(name) end
     self:place(set, name, object)
   end
   if object.has_escaped then self:escape(set) end
@@ -602,15 +618,19 @@ local function all_writes(self)
     local is_clear = not shared.is_unknown or next(self.outside_writes) == nil
     return is_clear and {} or "all"
   end
-  local writes = spread_writes(self)
-  if shared.is_all or shared.is_unknown or writes[ANYWHERE] then
+  local reached = spread_writes(self)
+  if shared.is_all or shared.is_unknown or reached[ANYWHERE] then
     return "all"
   end
-  for name in pairs(writes) do
-    writes[name] = true
-    if is_held(self, name) or shared.near[name] then return "all" end
-  end
+  local writes = {}
   for name in pairs(shared.near) do writes[name] = true end
+  for name, level in pairs(reached) do
+    writes[name] = true
+    if is_held(self, name) or shared.near[name]
+       or level == DEEP and shared.is_all_inside then
+      return "all"
+    end
+  end
   return writes
 end
 

@@ -54,27 +54,38 @@ local READS_NOTHING = set_of [[
   TDUP RET0 USETS USETN USETP VARG
 ]]
 
+-- The registers that others read: opcode -> the first and last.
+local function only_a(ins) return ins.a, ins.a end
+local function only_b(ins) return ins.b, ins.b end
+local function only_d(ins) return ins.d, ins.d end
+local function step_registers(ins) return ins.a - 3, ins.a - 1 end
+local READS = {
+  CAT = function(ins) return ins.b, ins.c end,
+  CALL = function(ins) return ins.a, ins.a + ins.c end,
+  RET = function(ins) return ins.a, ins.a + ins.d - 2 end,
+  RET1 = only_a, GSET = only_a, ITERL = only_a, FORI = loop_registers,
+  FORL = loop_registers, ITERC = step_registers, ITERN = step_registers,
+  TGETS = only_b, TGETB = only_b, MOV = only_d, NOT = only_d,
+  USETV = only_d, IST = only_d, ISF = only_d, ISTC = only_d, ISFC = only_d,
+  ISEQS = only_a, ISNES = only_a, ISEQN = only_a, ISNEN = only_a,
+  ISEQP = only_a, ISNEP = only_a,
+}
+
 --- May an instruction read a register? True where that is not clear.
 function registers.reads(ins, slot)
   local op = ins.op
   if READS_NOTHING[op] then return false end
-  if op == "CAT" then return slot >= ins.b and slot <= ins.c end
-  if op == "GSET" then return ins.a == slot end
-  if op == "TGETS" or op == "TGETB" then return ins.b == slot end
+  local reads = READS[op]
+  if reads then
+    local low, high = reads(ins)
+    return slot >= low and slot <= high
+  end
   if op == "TGETV" or op == "TGETR" then
     return ins.b == slot or ins.c == slot
   end
-  if op == "TSETS" or op == "TSETB" then
-    return ins.a == slot or ins.b == slot
-  end
-  if op == "TSETV" or op == "TSETR" then
+  if starts(op, "TSET") and op ~= "TSETM" then
     return ins.a == slot or ins.b == slot or ins.c == slot
   end
-  if op == "CALL" then return slot >= ins.a and slot <= ins.a + ins.c end
-  if op == "RET1" then return ins.a == slot end
-  if op == "RET" then return slot >= ins.a and slot <= ins.a + ins.d - 2 end
-  if op == "MOV" or op == "NOT" or op == "USETV" then return ins.d == slot end
-  if op == "IST" or op == "ISF" then return ins.d == slot end
   return slot >= math.min(ins.a - 3, ins.b, ins.c, ins.d)
 end
 

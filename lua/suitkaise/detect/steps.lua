@@ -145,18 +145,52 @@ does.ISLT, does.ISGE = compare "__lt", compare "__lt"
 does.ISLE, does.ISGT = compare "__le", compare "__le"
 does.ISEQV, does.ISNEV = compare "__eq", compare "__eq"
 
-for _, name in ipairs { "ISEQS", "ISNES", "ISEQN", "ISNEN", "ISEQP", "ISNEP",
-                        "IST", "ISF" } do
+for _, name in ipairs { "ISEQS", "ISNES", "ISEQN", "ISNEN", "ISEQP",
+                        "ISNEP" } do
   does[name] = test
 end
 
+-- Is it neither nil nor false, whatever it is?
+local TRUE = { self = true, new = true, closure = true }
+
+local function is_true(set)
+  for _, object in ipairs(set.objects) do
+    local kind = type(object.value)
+    if not TRUE[object.kind]
+       and not (object.kind == "outside"
+                and (kind == "table" or kind == "function")) then
+      return false
+    end
+  end
+  return #set.objects > 0
+end
+
+-- `x or {}` leaves an x that is there.
+function does.IST(f, ins, pc)
+  f:to(pc + 1)
+  if not is_true(f:get(ins.d)) then f:to(pc + 2) end
+  return true
+end
+
+function does.ISF(f, ins, pc)
+  if not is_true(f:get(ins.d)) then f:to(pc + 1) end
+  f:to(pc + 2)
+  return true
+end
+
 function does.ISTC(f, ins, pc)
+  if not is_true(f:get(ins.d)) then f:to(pc + 2) end
+  f:set(ins.a, f:get(ins.d))
+  f:to(pc + 1)
+  return true
+end
+
+function does.ISFC(f, ins, pc)
   f:to(pc + 2)
   f:set(ins.a, f:get(ins.d))
   f:to(pc + 1)
   return true
 end
-does.ISFC = does.ISTC
 
 function does.JMP(f, ins)
   f:to(ins.jump)
