@@ -275,6 +275,49 @@ describe("A pipe's point", function()
     pool:close()
   end)
 
+  it("brings what was sent, though both ends are dropped under way",
+     function()
+    local Class = sk.Skprocess:extend "IsTold"
+    function Class:__run__()
+      self:tell "ready"
+      self:listen(20)
+      local point = self:listen(20)
+      self.got = { point:recv(20), (pcall(point.recv, point)) }
+    end
+    function Class:__result__() return self.got end
+    local p = Class()
+    p.config.runs = 1
+    p:start()
+    assert.equal("ready", p:listen(20))
+    do
+      local anchor, point = sk.Pipe.pair()
+      anchor:send "the last"
+      p:tell "a point comes"
+      p:tell(point)
+      anchor:close()
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.same({ "the last", false }, p:result(20))
+    sk.Pipe.pair() -- which forgets those that have arrived
+  end)
+
+  it("that bytes made up is refused", function()
+    local _, point = sk.Pipe.pair()
+    local bytes = sk.cerial.serialize(point)
+    local place = bytes:match "%x+:%d+:%d+"
+    local function refused(changed)
+      local at = bytes:find(place, 1, true)
+      local err = raised(sk.cerial.deserialize, bytes:sub(1, at - 1)
+        .. changed .. bytes:sub(at + #place))
+      assert.is_true(sk.is(err, "DeserializationError"), tostring(err))
+    end
+    refused(("z"):rep(#place))
+    refused(("f"):rep(16) .. place:sub(17))
+    assert.equal("Pipe point", tostring(point))
+    point:close() -- it does not wait for whoever has the bytes
+  end)
+
   it("goes in the middle of its messages without losing one", function()
     local anchor, point = sk.Pipe.pair()
     for i = 1, 100 do anchor:send(i) end

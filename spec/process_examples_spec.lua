@@ -1,11 +1,11 @@
 -- The example programs with processes, and what many processes show together:
 -- a bar on a terminal, Results.
 
+local fixture = require "spec.share_helper"
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 
-sk.Results(1) -- the default Share stays
-pcall(helper.nothing_left)
+setup(fixture.start_default)
 
 -- What a program prints on stdout and stderr.
 local function run(program, ...)

@@ -299,10 +299,11 @@ function Point.__deserialize(state)
   local core_end, message, code = core.pipe_attach(state.place,
                                                    not state.is_copy)
   if not core_end then
-    if code == "SKE_UNKNOWN" then
-      message = "the pipe's processes have ended"
-    end
-    errors.raise("PipeClosedError", { message = "point: " .. message }, 0)
+    local is_gone = code == "SKE_UNKNOWN" or code == "SKE_ABSENT"
+    errors.raise(is_gone and "PipeClosedError" or "Error", {
+      message = is_gone and "point: the pipe's processes have ended"
+        or "point: " .. tostring(message),
+    }, 0)
   end
   return new_end(Point, core_end, wait.blocking)
 end

@@ -252,12 +252,13 @@ static void destroy (sk_pipe *p) {
   free(p);
 }
 
-/* Nobody here uses it any more, and nobody waits for it. */
+/* Nobody here uses it any more, and no point of it is under way: who gets that
+** reads what was sent, also when the anchor is closed by then. */
 static int is_left (const sk_pipe *p) {
   const struct end_words *e = &p->words->ends[SK_POINT];
   if (p->users[SK_ANCHOR] || p->users[SK_POINT]) return 0;
   return !p->travels || p->mine[SK_POINT] != epoch_of(atomic_load(&e->word)) ||
-         is_closed(p, SK_ANCHOR) || is_closed(p, SK_POINT);
+         is_closed(p, SK_POINT);
 }
 
 /* Forget those that travelled and have arrived. */
@@ -304,9 +305,9 @@ void sk_pipe_close (sk_pipe *p, enum sk_side side) {
 static int open_parts (sk_pipe *p) {
   int i, rc = 0;
   for (i = 0; i < 2; i++) {
-    p->bells[i] = sk_segment_at(p->segment, p->words->bells[i],
-                                sizeof *p->bells[i]);
-    if (!p->bells[i]) return SKE_CORRUPT;
+    uint64_t off = p->words->bells[i];
+    p->bells[i] = sk_segment_at(p->segment, off, sizeof *p->bells[i]);
+    if (!p->bells[i] || off % SK_LINE) return SKE_CORRUPT;
   }
   for (i = 0; i < 2 && !rc; i++) {
     if (!p->words->lanes[i]) continue;
