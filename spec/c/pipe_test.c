@@ -150,6 +150,30 @@ CLEAN_TEST("a fork takes the point by its use; its death is noticed") {
   free_pipe(p);
 }
 
+static void read_parts (sk_pipe *p) {
+  CHECK(is_empty(p, SK_POINT));
+}
+
+static void read_next (sk_pipe *p) {
+  CHECK(gets(p, SK_POINT, "next"));
+}
+
+CLEAN_TEST("of a message whose reader died in its midst the rest is dropped") {
+  sk_pipe *p = new_pipe(0);
+  char text[RING + RING / 2];
+  size_t sent = 0;
+  memset(text, 'x', sizeof text);
+  CHECK(sk_pipe_put(p, SK_ANCHOR, text, sizeof text, &sent) == SKE_FULL);
+  in_fork(read_parts, p);
+  /* to a dead end nobody would send on */
+  sk_pipe_travel(p);
+  CHECK(sk_pipe_receive(p) == 0);
+  CHECK(sk_pipe_put(p, SK_ANCHOR, text, sizeof text, &sent) == 0);
+  CHECK(put_text(p, SK_ANCHOR, "next") == 0);
+  in_fork(read_next, p);
+  free_pipe(p);
+}
+
 static void refused (sk_pipe *p) {
   CHECK(sk_pipe_own(p, SK_POINT) == SKE_FOREIGN);
 }
