@@ -72,7 +72,7 @@ local function for_a_while(round)
   local ends, rounds = core.now() + SECONDS, 0
   while core.now() < ends do
     rounds = rounds + 1
-    math.randomseed(core.now() * 1e6 % 1e9)
+    math.randomseed(math.floor(core.now() * 1e6 % 1e9))
     round()
   end
   assert.is_true(rounds > 1)
