@@ -1,8 +1,5 @@
 -- The example programs that use sockets: short runs of what they promise.
 
-local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
-
 local helper = require "spec.helper"
 
 -- What a program prints on stdout and stderr.

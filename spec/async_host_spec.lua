@@ -2,8 +2,6 @@
 -- loop in C, a game loop; and what becomes of the loop in a forked child.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
-
 local core = require "suitkaise.core"
 local helper = require "spec.helper"
 local sk = require "suitkaise"

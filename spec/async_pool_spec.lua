@@ -2,8 +2,6 @@
 -- errors as the blocking faces, and nothing blocks the loop meanwhile.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
-
 local core = require "suitkaise.core"
 local helper = require "spec.helper"
 local sk = require "suitkaise"

@@ -2,8 +2,6 @@
 -- order of asking, and nothing lost to those who are cancelled or late.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
-
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 

@@ -1,8 +1,6 @@
 -- What tasks promise: results, waits, cancellation, errors, many of them.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
-
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 

@@ -43,11 +43,8 @@ end
 local pages = {
   "doc/shared.md", "doc/errors.md", "doc/cerial.md", "doc/sktime.md",
   "doc/circuit.md", "doc/skfunction.md", "doc/processing.md",
-  "doc/share.md", "doc/pool.md", "doc/pipe.md",
+  "doc/share.md", "doc/pool.md", "doc/pipe.md", "doc/async.md",
 }
-if helper.run "print((pcall(require, 'luv')))" == "true\n" then
-  pages[#pages + 1] = "doc/async.md"
-end
 
 describe("the examples of", function()
   after_each(helper.nothing_left)
