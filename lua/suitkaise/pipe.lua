@@ -133,7 +133,8 @@ end
 -- Until there may be something, or the deadline: -> in time?, is it closed?
 -- A task only hears of changes, so it looks for the other process itself.
 local function await(self, raw, deadline)
-  local waiter, ready, why = self._waiter, nil, nil
+  local waiter = self._waiter
+  local ready, why
   repeat
     ready, why = waiter.cell(raw, self._end, seconds_left(self, deadline))
     if not ready and waiter ~= wait.blocking then

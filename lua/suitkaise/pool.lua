@@ -122,9 +122,9 @@ end
 -- A class that shares the methods of Pool, with an engine of its own, has
 -- itself as `pool_class`: see async/taskpool.lua.
 local function is_pool(self)
-  local class = getmetatable(self)
-  return class == Pool
-    or type(class) == "table" and rawget(class, "pool_class") == class
+  local meta = getmetatable(self)
+  return meta == Pool
+    or type(meta) == "table" and rawget(meta, "pool_class") == meta
 end
 
 local function check_pool(self, name)

@@ -344,8 +344,8 @@ static int look_list (sk_port *p, const sk_path *path, size_t *len,
   return rc;
 }
 
-static int list (sk_port *p, const sk_path *path, int how,
-                 int64_t timeout_ns, const void **data, size_t *len, uint32_t *pairs,
+static int list (sk_port *p, const sk_path *path, int how, int64_t timeout_ns,
+                 const void **data, size_t *len, uint32_t *pairs,
                  sk_seen *seen) {
   uint8_t marks[MOST_MARKS];
   uint64_t count;

@@ -658,10 +658,10 @@ SK_API int sk_port_await (sk_port *p, uint32_t *before, int64_t timeout_ns);
 ** that path (NULL: a flush) that begins now has to wait for, as *n numbers, at
 ** most `room`, one per process; 0: nothing. sk_port_reached: 0 when that is
 ** applied, SKE_TIMEOUT when not yet, SKE_STOPPED or SKE_DOWN. Then read with
-** SK_APPLIED, or by sk_port_list_applied. After sk_port_listen the next change makes the descriptors of
-** sk_cells_watch readable (in the program that made the share; elsewhere look
-** now and then); look again between the two. `is_late`: a wait that takes long
-** looks after the coordinator. */
+** SK_APPLIED, or by sk_port_list_applied. After sk_port_listen the next change
+** makes the descriptors of sk_cells_watch readable (in the program that made
+** the share; elsewhere look now and then); look again between the two.
+** `is_late`: a wait that takes long looks after the coordinator. */
 SK_API int sk_port_wants (sk_port *p, const sk_path *path, int how,
                           uint64_t *wants, uint32_t room, uint32_t *n);
 SK_API int sk_port_reached (sk_port *p, const uint64_t *wants, uint32_t n);

@@ -151,10 +151,10 @@ static int describe (lua_State *L) {
   return 1;
 }
 
-/* section(number, limit, is_bounded, fn, self, describe, is_soft) -> did fn(self) go
-** well, what it returned or describe(error) did, did it take longer than the
-** limit. A soft one ends itself at `deadline`; nothing interrupts it then, but
-** a moment later the monitor. */
+/* section(number, limit, is_bounded, fn, self, describe, is_soft) -> did
+** fn(self) go well, what it returned or describe(error) did, did it take longer
+** than the limit. A soft one ends itself at `deadline`; nothing interrupts it
+** then, but a moment later the monitor. */
 static int channel_section (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, ARG_CHANNEL);
   int64_t begun = sk_now_ns(), took;
@@ -178,7 +178,8 @@ static int channel_section (lua_State *L) {
   return 3;
 }
 
-/* deadline() -> when a soft section is to end, in seconds of core.now; or nil */
+/* deadline() -> when a soft section is to end, in seconds of core.now, or
+** nil */
 static int channel_deadline (lua_State *L) {
   life *f = lsk_checkchannel(L, 1)->life;
   int64_t deadline = atomic_load(&f->deadline_ns);

@@ -2,8 +2,9 @@
 --
 -- They are kept here and not in the timer: they belong to one coroutine (or
 -- task, which may run in several) of one process, and what a timer carries to
--- another process must not hold them. The key is the timer or whatever stands for it: a proxy of a Share is as good,
--- because stop gives seconds that are then sent with timer:add_time.
+-- another process must not hold them. The key is the timer or whatever stands
+-- for it: a proxy of a Share is as good, because stop gives seconds that are
+-- then sent with timer:add_time.
 
 local clock = require "suitkaise.sktime.clock"
 
