@@ -575,13 +575,14 @@ static void reset (lua_State *L, encoder *e) {
   lua_settop(L, e->base + SLOTS);
 }
 
-/* -> is the message complete? */
-static int go_on (lua_State *L, encoder *e, enum outcome now) {
-  while (now != RESTART && e->depth > 0) {
-    if (spend(e, 1)) return 0;
+/* Write on until the message is complete, the slice is over, or all has to
+** begin again, with names looked for: that happens once at most. */
+static enum outcome go_on (lua_State *L, encoder *e, enum outcome now) {
+  while (now != RESTART && e->depth > 0 && e->left > 0) {
     now = step(L, e);
+    spend(e, 1);
   }
-  return now != RESTART;
+  return now;
 }
 
 static enum outcome begin (lua_State *L, encoder *e, int index) {
@@ -602,8 +603,7 @@ void encode_message (lua_State *L, encoder *e, int index) {
   e->base = lua_gettop(L);
   e->heavy = e->sliced = 0;
   e->left = UINT64_MAX;
-  /* again, once, when names have to be looked for from now on */
-  while (!go_on(L, e, begin(L, e, index))) { /* nothing */ }
+  while (go_on(L, e, begin(L, e, index)) == RESTART) { /* once */ }
   check_length(L, e);
   lua_settop(L, e->base);
 }
@@ -619,10 +619,8 @@ int encode_slice (lua_State *L, encoder *e, uint64_t items, int is_first) {
     e->sliced = 1;
     now = begin(L, e, 1);
   }
-  while (!go_on(L, e, now)) {
-    if (e->left == 0) return 0;
-    now = begin(L, e, 1);
-  }
+  while ((now = go_on(L, e, now)) == RESTART) now = begin(L, e, 1);
+  if (e->depth > 0) return 0;
   check_length(L, e);
   return 1;
 }

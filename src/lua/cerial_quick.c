@@ -54,8 +54,9 @@ static inline uint32_t string_slot (const decoder *d, const uint8_t **at) {
   }
   else return 0;
   if (number >= d->strings.next || number >= d->strings.room) return 0;
-  *at = p;
-  return d->strings.slots[number];
+  number = d->strings.slots[number];
+  if (number) *at = p;
+  return number;
 }
 
 /* The value of the table that is referred to at *at, behind the tag; 0: it
