@@ -171,3 +171,129 @@ measure.report("the same beside 1,000 tasks that sleep 50 ms each", "us",
     { "ours", loaded_call },
     { "the blocking face", blocking_call },
   }, 3))
+
+-- ---- a Share ----
+
+local ACCESSES = 5000
+
+local function share_rounds(share, round)
+  share.n = 0
+  share:flush()
+  return 1e6 * measure.time(function()
+    for i = 1, ACCESSES do round(share, i) end
+  end) / ACCESSES
+end
+
+local function blocking_share(round)
+  return function()
+    local share = sk.Share()
+    local us = share_rounds(share, round)
+    share:stop()
+    return us
+  end
+end
+
+local function yielding_share(round)
+  return function()
+    return async.run(function()
+      local share = async.Share()
+      local us = share_rounds(share, round)
+      share:stop()
+      return us
+    end)
+  end
+end
+
+local function compare_share(what, round)
+  measure.report("Share: " .. what, "us", measure.in_turn({
+    { "ours", yielding_share(round) },
+    { "the blocking face", blocking_share(round) },
+  }, ROUNDS))
+end
+
+compare_share("a fresh read", function(share) return share.n end)
+compare_share("a write and a read of it", function(share, i)
+  share.n = i
+  assert(share.n == i)
+end)
+compare_share("increment, there and back", function(share)
+  sk.increment(share, "n")
+end)
+
+-- ---- a process ----
+
+local function echo_of(Skprocess)
+  local Echo = Skprocess:extend "Echo"
+  function Echo:__run__()
+    local value = self:listen()
+    if value then self:tell(value) end
+  end
+  return Echo
+end
+
+local function talk(Echo)
+  local p, list = Echo(), {}
+  p:start()
+  for i = 1, CALLS do
+    list[i] = 1e6 * measure.time(function()
+      p:tell(i)
+      p:listen()
+    end)
+  end
+  p:stop()
+  p:wait()
+  return measure.median(list)
+end
+
+measure.report("tell and listen, there and back", "us", measure.in_turn({
+  { "ours", function()
+    return async.run(talk, echo_of(async.Skprocess))
+  end },
+  { "the blocking face", function() return talk(echo_of(sk.Skprocess)) end },
+}, ROUNDS))
+
+-- ---- cerial in slices ----
+
+local records = {}
+for i = 1, 20000 do records[i] = { id = i, name = "n" .. i, x = i / 3 } end
+local bytes = sk.cerial.serialize(records)
+
+-- Milliseconds of fn(argument) in a task, and of processor time the longest
+-- between two turns of another.
+local function sliced(fn, argument)
+  return async.run(function()
+    local longest, last, is_over = 0, os.clock(), false
+    async.spawn(function()
+      while not is_over do
+        async.sleep(0)
+        local now = os.clock()
+        longest, last = math.max(longest, now - last), now
+      end
+    end)
+    async.sleep(0)
+    local ms = 1000 * measure.time(fn, argument)
+    async.sleep(0)
+    is_over = true
+    return ms, 1000 * longest
+  end)
+end
+
+local function compare_cerial(what, ours, plain, argument)
+  local longest = {}
+  measure.report("cerial: " .. what .. " 20,000 records", "ms",
+    measure.in_turn({
+      { "ours", function()
+        local ms, gap = sliced(ours, argument)
+        longest[#longest + 1] = gap
+        return ms
+      end },
+      { "in one go", function()
+        return 1000 * measure.time(plain, argument)
+      end },
+    }, ROUNDS))
+  print(string.format("  %-34s %11.4g ms", "longest without other tasks",
+                      measure.median(longest)))
+end
+
+compare_cerial("write", async.cerial.serialize, sk.cerial.serialize, records)
+compare_cerial("read", async.cerial.deserialize, sk.cerial.deserialize, bytes)

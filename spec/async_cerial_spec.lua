@@ -2,7 +2,6 @@
 -- of the slices and whatever happens between them.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
 
 local core = require "suitkaise.core"
 local helper = require "spec.helper"
@@ -225,14 +224,13 @@ describe("async.cerial", function()
     local value = {}
     for i = 1, 400 do value[i] = { "old" .. i, { i } } end
     local slices = core.cerial_encode_slices(value)
-    local at, bytes = 0, nil
-    repeat
-      local is_over
+    local at, is_over, bytes = 0, false, nil
+    while not is_over do
       is_over, bytes = slices:step(3)
       at = at % 400 + 1
       value[at] = { "new" .. at, { -at } }
       if at % 40 == 0 then collectgarbage() end
-    until is_over
+    end
     for i, pair in ipairs(cerial.deserialize(bytes)) do
       local word, n = pair[1], pair[2][1]
       assert.is_true(word == "old" .. i and n == i

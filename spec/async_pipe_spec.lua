@@ -1,7 +1,6 @@
 -- Pipes in tasks: waits that let other tasks run.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
 
 local helper = require "spec.helper"
 local sk = require "suitkaise"

@@ -1,7 +1,6 @@
 -- Skprocess for tasks: waits yield, hooks are tasks, limits cancel first.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
 
 local core = require "suitkaise.core"
 local helper = require "spec.helper"
@@ -129,7 +128,7 @@ describe("async.Skprocess", function()
         if not ok then error(err, 0) end
       end)
     end
-    function Busy:__run__() async.sleep(0.01) end
+    function Busy.__run__() async.sleep(0.01) end
     function Busy:__result__() return self.beats end
     assert.is_true(Busy():run() > 3)
     assert.is_true(ended.value)
@@ -222,7 +221,7 @@ describe("async.Skprocess", function()
       local Long = async.Skprocess:extend "Long"
       function Long:init() self.config.time_limit = 0.05 end
       function Long:__run__() self:listen() end
-      function Long:__result__() return "end" end
+      function Long.__result__() return "end" end
       assert.equal("end", Long():run())
     end))
   end)
@@ -303,8 +302,8 @@ describe("async.Skprocess", function()
 
   it("is per call for other processes", in_task(function()
     local Plain = sk.Skprocess:extend "Plain"
-    function Plain:__run__() require "suitkaise.core".sleep(0.02) end
-    function Plain:__result__() return "done" end
+    function Plain.__run__() require "suitkaise.core".sleep(0.02) end
+    function Plain.__result__() return "done" end
     local p = Plain()
     p.config.runs = 1
     local beats, result = beats_during(function() return p:asynced():run() end)

@@ -2,16 +2,14 @@
 -- blocking face, and loses nothing when a task is cancelled.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
 
-local core = require "suitkaise.core"
 local fixture = require "spec.share_helper"
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 
 local async = sk.async
 local run, beats_during = async_helper.run, async_helper.beats_during
-local caught, settle = async_helper.caught, async_helper.settle
+local caught = async_helper.caught
 
 local SIGKILL, SIGSTOP, SIGCONT = "KILL", "STOP", "CONT"
 
@@ -25,7 +23,7 @@ function Tally:slowly(n)
   return self.n
 end
 
-function Tally:fail() error "no" end
+function Tally.fail() error "no" end
 
 local function signal(name, pid)
   os.execute("kill -" .. name .. " " .. pid)
@@ -101,7 +99,7 @@ describe("async.Share", function()
     assert.equal(2, share.n)
   end, true)
 
-  yields("a length", function(share, list)
+  yields("a length", function(_, list)
     list[3] = 3
     assert.equal(3, #list)
   end, true)

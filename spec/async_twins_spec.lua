@@ -2,7 +2,6 @@
 -- the public tables. A function that is new has to be told apart here.
 
 local async_helper = require "spec.async_helper"
-if not async_helper.has_luv then return end
 
 local helper = require "spec.helper"
 local sk = require "suitkaise"

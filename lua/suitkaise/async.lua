@@ -20,7 +20,7 @@ local Waiters = require "suitkaise.async.waiters"
 local async = {}
 
 local unpack = table.unpack or rawget(_G, "unpack")
-local time = core.time
+local time = require "suitkaise.sktime.clock".time
 
 loop.renew()
 core.child_hook(loop.renew)
@@ -95,13 +95,11 @@ end
 --- Wait, and let other tasks run meanwhile. Not shorter than asked; in
 -- libuv's loop up to a millisecond longer.
 -- @tparam number seconds 0 lets the tasks run that are ready
--- @treturn number the time afterwards, as of sktime.time
+-- @treturn ?number the time afterwards, as of sktime.time; nothing for 0,
+--   which is to take as little time as it can
 -- @raise ArgumentError, CancelledError
 function async.sleep(seconds)
-  if seconds == 0 then
-    loop.pass "async.sleep"
-    return time()
-  end
+  if seconds == 0 then return loop.pass "async.sleep" end
   local task = loop.enter "async.sleep"
   if seconds == nil then
     errors.argument("async.sleep", "seconds", seconds,
