@@ -210,6 +210,7 @@ local function store_variable(self, label, name, set)
   self.heap:mark(self.heap.outside_writes, label)
   self.heap:mark(self.assigned, name)
   self.heap:add(self.stored, name, set)
+  fresh.read_back(self.heap, set)
   self.heap:keep_in_variable(name, set)
   self.heap:escape(set)
 end
@@ -326,6 +327,7 @@ function Flow:give_up() error(GIVE_UP, 0) end -- luacheck: ignore 212
 
 function Flow:raise(set)
   self.heap:add(self.heap, "raised", set)
+  fresh.read_back(self.heap, set)
   self.heap:hand_out(set)
 end
 

@@ -92,6 +92,26 @@ function Heap:link(a, b, is_inside)
   if not is_inside then add_link(self, self.aliases.same, a, b) end
 end
 
+-- The tables in which fields of self are looked up.
+local function chain_of(class)
+  local chain, t = {}, class
+  for _ = 1, 20 do
+    if type(t) ~= "table" or chain[t] then break end
+    chain[t] = true
+    local index = rawget(t, "__index")
+    local meta = debug.getmetatable(t)
+    t = type(index) == "table" and not rawequal(index, t) and index
+      or type(meta) == "table" and rawget(meta, "__index") or nil
+  end
+  return chain
+end
+
+--- Is a value self's class, or one above it?
+function Heap:is_class(value)
+  self.chain = self.chain or chain_of(self.class)
+  return value ~= nil and self.chain[value] ~= nil
+end
+
 -- Is it possible to change it in place, so that sharing it matters?
 local function is_shareable(object)
   return object.kind ~= "scalar" and object.kind ~= "key"
@@ -170,12 +190,8 @@ end
 -- Under a name that is not known it is safe once, as long as the next time
 -- it is another thing.
 local function place_anywhere(self, object, container)
-  if container == object and not object.is_shared and not object.is_kept then
-    return -- another of the same make
-  end
-  local at = self.at
-  local place = container and "in " .. container.id
-    or at.unit.id .. ":" .. at.pc
+  local place = container and fresh.place_in(object, container)
+    or fresh.place(self.at)
   if object.anywhere and object.anywhere ~= place
      or fresh.may_repeat(self, object, container) then
     self:mark(self.aliases, container and "is_all_inside" or "is_all")
@@ -219,7 +235,8 @@ function Heap:place(set, name, container, is_inside)
         self:link(name, object.name,
                   is_inside or container ~= nil or object.is_deep)
       end
-    elseif is_shareable(object) then place_at(self, object, name, container)
+    elseif is_shareable(object) and not self:is_class(object.value) then
+      place_at(self, object, name, container)
     end
   end
 end
@@ -416,9 +433,9 @@ local function store_new(self, object, key, set)
   self:add(object, "contents", set)
   if key ~= nil then self:add(object.keyed, key, set)
   else self:add(object, "dynamic", set) end
-  if object.is_instance and key ~= nil then
-    note_kind(self, key, set)
-    self:place(set, key)
+  if object.is_instance then
+    if key ~= nil then note_kind(self, key, set) end
+    self:place(set, key == nil and ANYWHERE or key)
   end
   -- The table is of this call: what else holds it is among its places.
   for name in pairs(object.places or {}) do
