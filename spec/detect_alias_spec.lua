@@ -99,6 +99,10 @@ describe("detect.method sees a table that is in two fields, because", function()
       self[k] = t
       return t
     end]],
+    ["by a function that string.gsub calls"] = [[function Class:put(text)
+      local t = {}
+      string.gsub(text, "%w", function(k) self[k] = t end)
+    end]],
     ["from a variable of the module"] = [[
       local shared = {}
       function Class:put(k) self[k] = shared end]],

@@ -345,6 +345,15 @@ function calls:call(callee, args, pc, unit, from)
   return all
 end
 
+--- The same for what calls it again and again.
+function calls:call_often(callee, args, pc, unit)
+  local before = self.is_repeating
+  self.is_repeating = true
+  local results = self:call(callee, args, pc, unit)
+  self.is_repeating = before
+  return results
+end
+
 --- A closure is where something unknown may call it, with `given`. It is
 -- called at the end of each round: what it returns may hold closures again,
 -- and itself.
