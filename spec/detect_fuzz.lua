@@ -7,9 +7,9 @@ local detect = require "suitkaise.detect"
 local Writer = {}
 Writer.__index = Writer
 
-local FIELDS = { "a", "b", "c", "d", "list", "log" }
+local FIELDS = { "a", "b", "c", "d", "e", "list", "log" }
 local KEYS = { "x", "y", "n" }
-local METHODS = { "m1", "m2", "m3", "m4" }
+local METHODS = { "m1", "m2", "m3", "m4", "__call", "__concat" }
 
 function Writer:pick(list) return list[self.random(#list)] end
 
@@ -27,7 +27,10 @@ local function base(self)
   local kind = self.random(10)
   if kind <= 4 then return "self." .. self:pick(FIELDS) end
   if kind <= 8 then return local_name(self) end
-  if kind == 9 then return self:pick { "shared", "arg", "up.t", "G_TABLE" } end
+  if kind == 9 then
+    return self:pick { "shared", "arg", "up.t", "G_TABLE", "Class.e",
+                       "up.all[1]", "T(up.all[1])." .. self:pick(FIELDS) }
+  end
   return "self[" .. self:pick { "key", '"b"', '"log"' } .. "]"
 end
 
@@ -67,6 +70,8 @@ local function call_value(self, depth)
     "Class." .. self:pick(METHODS) .. "(self, " .. a .. ")",
     "opaque(" .. a .. ")", "(" .. a .. " or " .. base(self) .. ")",
     "unpack({ " .. a .. " })", "up.hold(" .. a .. ")",
+    "self(" .. a .. ", key)", "(self .. " .. a .. ")", "(1 .. self)",
+    "up.get(" .. a .. ")", "Class.new(" .. a .. ")",
     "(function() return " .. a .. " end)()", "({ self = " .. a .. " }).self",
   }
 end
@@ -146,7 +151,12 @@ local function in_place(self)
     "G_TABLE = " .. value(self), "up.t.x = " .. value(self),
     "opaque(" .. value(self) .. ", " .. value(self) .. ")",
     "call(self.cb, " .. value(self) .. ")",
-    "self[key] = " .. value(self),
+    "self[key] = " .. value(self), "Class.e = " .. value(self),
+    "self[key], self[names[1]] = v1, " .. value(self),
+    "for i = 1, 2 do self[names[i]] = " .. value(self) .. " end",
+    "for i = 1, 2 do self[names[i]] = " .. local_name(self) .. " end",
+    "for k, v in pairs(T(arg)) do self[k] = v end",
+    "for i = 1, 2 do set(self, names[i], " .. value(self) .. ") end",
     "self:" .. self:pick(METHODS) .. "(" .. value(self) .. ")",
   })
 end
@@ -171,22 +181,46 @@ local Class, Other = new_class(), {}
 Other.__index = Other
 function Other:touch(v) self.n = v or 1 return self.x end
 function Other:get() return self.x or self end
-local shared, up, key = {}, { t = {} }, "c"
+local shared, up, key = {}, { t = {}, all = {} }, "c"
+local names = { "a", "b" }
 local function pass(v) return v end
 local function first(v, w) return v end
 local function wrap(v) local t = {} t.y = v return t end
 local function put(t, v) t.x = v end
 local function each(t) return next, t end
+local function set(t, k, v) t[k] = v end
 local function call(f, v) if f then return f(v) end end
 local kept
 function up.hold(v) local old = kept kept = v return old end
+function up.get() return kept end
 ]]
 
 local fuzz = {}
 
+-- A constructor: it may fill its object as a method would, and keep it.
+local function constructor(self)
+  self:line([[function Class.new(arg, key)
+local self = setmetatable({
+  list = { { x = 1 }, { x = 2 } }, log = { 1, 2, n = {} },
+  a = { x = { y = {} } }, b = setmetatable({ x = {} }, Other),
+  c = { 1, 2, 3, x = {} }, d = 5,
+}, Class)
+if tick() then return self end
+local v1, v2, v3]])
+  if self.random(2) == 1 then block(self) end
+  if self.random(4) == 1 then
+    self:line(self:pick {
+      "up.all[1] = self", "up.t = self", "kept = self", "shared.x = self",
+      "self.a.up = self", "up.hold(self)", "up.all[1] = { a = self.b }",
+    })
+  end
+  self:line("return self end")
+end
+
 --- The source of a class, from a generator of random numbers.
 function fuzz.program(random)
   local self = setmetatable({ random = random, lines = {} }, Writer)
+  constructor(self)
   for _, name in ipairs(METHODS) do
     self:line("function Class:%s(arg, key) if tick() then return end", name)
     self:line("local v1, v2, v3")
@@ -306,6 +340,10 @@ function fuzz.try(seed)
   local count, random = { ticks = 0 }, fuzz.generator(seed + 1)
   local class, other = program(surroundings(count))
   local object, exact = new_object(class, other), 0
+  if random(2) == 1 then
+    local ok, made = pcall(class.new, {}, "a")
+    object = ok and getmetatable(made) == class and made or object
+  end
   for _ = 1, 6 do
     local name = METHODS[random(#METHODS)]
     local writes = detect.method(class, name).writes

@@ -9,11 +9,15 @@
 -- * operators, comparisons and reads of a table in a field do not change it
 --   (a table that fills itself when it is read does);
 -- * an object's methods are those of its class;
--- * two fields hold the same table only when a method of the class, or its
---   constructor, makes it so;
--- * a field that the class itself sets to numbers and strings only holds no
---   table that another field holds too;
+-- * two fields hold the same table only when a function in the class, or the
+--   __call of its metatable, makes it so; one of them that makes an object,
+--   and whose first parameter is not called self, is not called on objects;
+-- * a table that somebody else put into a field that the class itself sets to
+--   numbers and strings only need not stay one with its copies in other fields;
 -- * different parts of an argument are different tables;
+-- * a field that holds the class is not used to change the class;
+-- * what is not known and was given an object once (a registry in C, say) does
+--   not change it in later calls of other things;
 -- * a function that makes self a metatable, or makes a class, is for classes:
 --   it is not called on objects.
 --

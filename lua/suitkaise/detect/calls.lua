@@ -9,27 +9,12 @@ if rawget(_G, "jit") then jit.off(true, true) end
 
 local blocking = require "suitkaise.detect.blocking"
 local bytecode = require "suitkaise.detect.bytecode"
+local fresh = require "suitkaise.detect.fresh"
 local library = require "suitkaise.detect.library"
 
 local calls = {}
 
 -- ---- the class ----
-
--- The tables in which fields of self are looked up.
-local function chain_of(self)
-  if self.chain then return self.chain end
-  local chain, t = {}, self.class
-  for _ = 1, 20 do
-    if type(t) ~= "table" or chain[t] then break end
-    chain[t] = true
-    local index = rawget(t, "__index")
-    local meta = debug.getmetatable(t)
-    t = type(index) == "table" and not rawequal(index, t) and index
-      or type(meta) == "table" and rawget(meta, "__index") or nil
-  end
-  self.chain = chain
-  return chain
-end
 
 --- What self's class has under a name: a value, or nil and an __index
 -- function and whose it is.
@@ -215,7 +200,7 @@ function calls:assign(set, key, key_set, value)
   for _, object in ipairs(set.objects) do
     if object.kind == "self" and self.class then
       call_newindex(self, self.class, object, key_set, value)
-    elseif object.kind == "outside" and chain_of(self)[object.value] then
+    elseif object.kind == "outside" and self.heap:is_class(object.value) then
       -- A field of the class is what objects have that have none.
       if key == nil then self.heap:write_everything()
       else self.heap:rebind(key) end
@@ -360,6 +345,15 @@ function calls:call(callee, args, pc, unit, from)
   return all
 end
 
+--- The same for what calls it again and again.
+function calls:call_often(callee, args, pc, unit)
+  local before = self.is_repeating
+  self.is_repeating = true
+  local results = self:call(callee, args, pc, unit)
+  self.is_repeating = before
+  return results
+end
+
 --- A closure is where something unknown may call it, with `given`. It is
 -- called at the end of each round: what it returns may hold closures again,
 -- and itself.
@@ -377,6 +371,7 @@ local function run_escaped(self, object)
   local results = self:run(object.unit, { n = 0, rest = any }, true)
   local returned = self:all_of(results)
   self.heap:add(self.heap, "leaked", returned)
+  fresh.read_back(self.heap, returned)
   self.heap:escape(returned, object.given)
 end
 

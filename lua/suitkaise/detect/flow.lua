@@ -210,6 +210,7 @@ local function store_variable(self, label, name, set)
   self.heap:mark(self.heap.outside_writes, label)
   self.heap:mark(self.assigned, name)
   self.heap:add(self.stored, name, set)
+  fresh.read_back(self.heap, set)
   self.heap:keep_in_variable(name, set)
   self.heap:escape(set)
 end
@@ -290,7 +291,7 @@ function Flow:note_caller(unit, is_repeated)
   if unit.is_many then return end
   local at = self.heap.at
   local caller = at and at.unit.id .. ":" .. at.pc or "nobody"
-  if is_repeated or unit.caller and unit.caller ~= caller
+  if is_repeated or self.is_repeating or unit.caller and unit.caller ~= caller
      or at and (at.unit.is_many or fresh.loop_around(at.unit.proto, at.pc)) then
     self.heap:mark(unit, "is_many")
   end
@@ -326,6 +327,7 @@ function Flow:give_up() error(GIVE_UP, 0) end -- luacheck: ignore 212
 
 function Flow:raise(set)
   self.heap:add(self.heap, "raised", set)
+  fresh.read_back(self.heap, set)
   self.heap:hand_out(set)
 end
 
@@ -340,10 +342,10 @@ end
 
 -- ---- the whole ----
 
---- @param class, aliases see Heap.new
-function Flow.new(class, aliases)
+--- @param class, shared see Heap.new
+function Flow.new(class, shared)
   local self = setmetatable({
-    heap = Heap.new(class, aliases), class = class, units = {},
+    heap = Heap.new(class, shared), class = class, units = {},
     unit_count = 0, deps = {}, assigned = {}, stored = {}, mutable_reads = {},
     called = {}, escaped = {}, step_count = 0, depth = 0, round = 0,
   }, Flow)

@@ -101,7 +101,7 @@ end
 -- before the call?
 local function is_of_call(heap, object, at, pc)
   if object.is_result then return true end
-  if object.kind ~= "new" or object.is_kept or object.has_escaped
+  if object.kind ~= "new" or object.is_kept
      or not registers.is_dead(at.unit.proto, at.pc, at.slot) then
     return false
   end
@@ -123,7 +123,22 @@ local function is_renewed(heap, object, at, first, last)
   if is_call then return is_of_call(heap, object, at, from) end
   if object.maker ~= at.unit or object.kind == "outside" then return false end
   return object.made_at == from
-    or not first and not object.is_kept and not object.has_escaped
+    or not first and not object.is_kept
+end
+
+-- Was it made for the table that it is in, at one place of the code?
+local function comes_with(object, container)
+  return object.keepers ~= nil and object.keepers[container]
+    and not object.is_shared and not object.is_kept
+end
+
+--- A name for a place of the code.
+function fresh.place(at) return at.unit.id .. ":" .. at.pc end
+
+--- One for where a thing is that is in a container.
+function fresh.place_in(object, container)
+  if comes_with(object, container) then return object.kept_at end
+  return "in " .. container.id
 end
 
 --- May the same thing be stored twice at one place, `heap.at`: `unit`, `pc`
@@ -135,8 +150,7 @@ function fresh.may_repeat(heap, object, container)
     return aliases.is_lasting(object)
   end
   if container and container.kind == "new" then
-    return object.keeper ~= container or object.is_shared or object.is_kept
-      or object.has_escaped
+    return not comes_with(object, container)
   end
   return not is_renewed(heap, object, at, first, last)
 end
@@ -148,21 +162,21 @@ function fresh.keep(heap, object, container)
     return false
   end
   local at = heap.at
-  local place = at.unit.id .. ":" .. at.pc
-  local is_first = object.keeper == nil
-  local is_own = is_first
-    or object.keeper == container and object.keeper_place == place
-  if is_own then
-    local from, is_call = origin(at, 1)
-    if is_call then is_own = is_of_call(heap, object, at, from)
-    else is_own = object.maker == at.unit and object.made_at == from end
+  local place = fresh.place(at)
+  local from, is_call = origin(at, 1)
+  local is_own = object.kept_at == nil or object.kept_at == place
+  if is_call then is_own = is_own and is_of_call(heap, object, at, from)
+  elseif object.maker ~= at.unit or object.made_at ~= from then
+    is_own = false
   end
-  object.keeper, object.keeper_place = object.keeper or container, place
+  object.keepers = object.keepers or {}
+  local is_known = object.keepers[container] and is_own
+  object.keepers[container], object.kept_at = true, place
   object.is_shared = not is_own
-  return is_first or object.is_shared
+  return not is_known
 end
 
---- Things were read from where they had been put.
+--- Things may come back from where they have been put.
 function fresh.read_back(heap, set)
   for _, object in ipairs(set.objects) do
     if object.kind == "new" or object.kind == "closure" then

@@ -110,7 +110,7 @@ define("string.gsub", {
          or object.kind == "new" then
         flow.heap:load_any(object.alone)
       else
-        flow:call(object.alone, given, pc, unit)
+        flow:call_often(object.alone, given, pc, unit)
       end
     end
     return NONE
@@ -239,7 +239,7 @@ define("table.sort", {
     flow.heap:store(set, nil, flow.u.scalar)
     local item = flow.heap:load_any(set)
     if args[2] or args.rest then
-      flow:call(flow:at(args, 2), { n = 2, item, item }, pc, unit)
+      flow:call_often(flow:at(args, 2), { n = 2, item, item }, pc, unit)
     end
     return NONE
   end,

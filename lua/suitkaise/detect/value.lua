@@ -28,8 +28,8 @@ local MAX_WORK = 200000 -- things of sets that are looked at in all
 
 function Universe.new()
   local self = setmetatable({
-    count = 0, work = 0, sets = {}, fields = {}, deep_fields = {}, keys = {}, known = {},
-    labels = {},
+    count = 0, work = 0, sets = {}, fields = {}, deep_fields = {},
+    keys = {}, known = {}, labels = {},
   }, Universe)
   self.nothing = self:intern({})
   self.scalar = self:object("scalar").alone
