@@ -1,7 +1,5 @@
 -- Pipes in tasks: waits that let other tasks run.
 
-local async_helper = require "spec.async_helper"
-
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 

@@ -1,8 +1,6 @@
 -- Every public function that can wait has a twin for tasks: found by walking
 -- the public tables. A function that is new has to be told apart here.
 
-local async_helper = require "spec.async_helper"
-
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 
