@@ -1,5 +1,6 @@
 -- Pipes in tasks: waits that let other tasks run.
 
+require "spec.async_helper" -- the loop is there before anything is looked at
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 

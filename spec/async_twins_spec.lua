@@ -1,6 +1,7 @@
 -- Every public function that can wait has a twin for tasks: found by walking
 -- the public tables. A function that is new has to be told apart here.
 
+require "spec.async_helper" -- the loop is there before anything is looked at
 local helper = require "spec.helper"
 local sk = require "suitkaise"
 
