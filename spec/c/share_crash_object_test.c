@@ -4,7 +4,7 @@
 */
 #include "share_crash.h"
 
-enum { BOTH = SK_CALL, ENTRIES = 40, LAST = 3 };
+enum { BOTH = SK_CALL, ENTRIES = 22, LAST = 3 };
 
 /* What lane 0 had published, and what o.x and o.y were, before the victim. */
 static uint64_t pub;
@@ -183,5 +183,5 @@ CLEAN_TEST("no death leaves an object half changed or a table half grown") {
   ready();
   in_child(queue_all, NULL);
   batch = 1;
-  crash_twice("objects", 600);
+  crash_twice("objects", 500);
 }

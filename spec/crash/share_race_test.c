@@ -9,7 +9,7 @@
 
 #include "share_coordinator.h"
 
-enum { LARGE = 70000, POINTS = 6 };
+enum { LARGE = 50000, POINTS = 6 };
 
 static sk_port *other;
 static int hook_id;
@@ -131,7 +131,7 @@ CLEAN_TEST("nor what a coordinator that died had not committed") {
 
 /* ---- an object whose commit is only half done ---- */
 
-enum { SET_BOTH = SK_CALL, LOOKS = 4, STEP = 23 };
+enum { SET_BOTH = SK_CALL, LOOKS = 4, STEP = 29 };
 
 static int looks, torn;
 
@@ -202,7 +202,7 @@ CLEAN_TEST("nor two fields of an object, of before and after a call") {
     call_both(n);
     CHECK(step_end(pid) == 0);
   }
-  CHECK(n > 40 * STEP);
+  CHECK(n > 30 * STEP);
   sk_port_close(other);
   close_share();
 }
