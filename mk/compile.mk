@@ -38,7 +38,9 @@ lua_objects = $(LUA_SOURCES:src/lua/%.c=$(BUILD)/$(1)/o/%.o)
 
 .PHONY: all objects ctests $(LUAS) rock
 all: $(MODULES) ; @:
-ctests: $(CTESTS) ; @:
+# The runner runs all that lie there: none of a source that is gone.
+ctests: $(CTESTS)
+	@rm -f $(filter-out $(CTESTS),$(wildcard $(BUILD)/c/test/*_test))
 # Everything that is compiled, and nothing linked: what lint looks at.
 objects: $(CORE_OBJECTS) $(CTEST_OBJECTS) \
   $(foreach l,$(LUAS),$(call lua_objects,$(l)))
@@ -46,13 +48,16 @@ objects: $(CORE_OBJECTS) $(CTEST_OBJECTS) \
 # `rock` is the Lua that LuaRocks builds for; it names the headers.
 INCLUDE_rock := $(LUA_INCDIR:%=-isystem %)
 
-# Changes whenever the flags do, so that objects never mix two sets of them.
+# Files that change whenever a text does: the flags, so that objects never mix
+# two sets of them; the sources, so that nothing keeps one that is gone.
 FLAGS := $(CC) $(BASE_FLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) \
   $(INCLUDE_rock)
-$(BUILD)/flags: FORCE
+$(BUILD)/flags: TEXT := $(FLAGS)
+$(BUILD)/sources: TEXT := $(CORE_SOURCES) $(LUA_SOURCES)
+$(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
-	  printf '%s\n' '$(subst ','\'',$(FLAGS))' > $@
+	@printf '%s\n' '$(subst ','\'',$(TEXT))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(TEXT))' > $@
 .PHONY: FORCE
 FORCE:
 
@@ -68,9 +73,9 @@ $(BUILD)/c/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SHOW)$(COMPILE) -Isrc/os -c -o $@ $<
 
-$(ARCHIVE): $(CORE_OBJECTS)
+$(ARCHIVE): $(CORE_OBJECTS) $(BUILD)/sources
 	@rm -f $@
-	$(SHOW)$(AR) rcs $@ $^
+	$(SHOW)$(AR) rcs $@ $(CORE_OBJECTS)
 
 $(BUILD)/c/test/%.o: spec/c/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -91,10 +96,11 @@ $(BUILD)/$(1)/o/%.o: src/lua/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(SHOW)$$(COMPILE) $$(call lua_include,$(1)) -c -o $$@ $$<
 
-$(BUILD)/$(1)/suitkaise/core.so: $$(call lua_objects,$(1)) $$(CORE_OBJECTS)
+$(BUILD)/$(1)/suitkaise/core.so: $$(call lua_objects,$(1)) $$(CORE_OBJECTS) \
+  $(BUILD)/sources
 	@mkdir -p $$(@D)
 	$$(SHOW)$$(CC) $$(LIBFLAG) $$(STAY) -pthread $$(SANITIZE) $$(CFLAGS) \
-	  $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+	  $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(LIBS)
 endef
 $(foreach l,$(LUAS) rock,$(eval $(call lua_rules,$(l))))
 

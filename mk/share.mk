@@ -5,6 +5,7 @@ FAULT_OBJECTS := $(CORE_SOURCES:src/%.c=$(BUILD)/c/fault/%.o)
 FAULT_TESTS := $(patsubst spec/crash/%.c,$(BUILD)/c/test/%,\
   $(sort $(wildcard spec/crash/*_test.c)))
 
+CTESTS += $(FAULT_TESTS)
 ctests: $(FAULT_TESTS)
 
 $(BUILD)/c/fault/%.o: src/%.c $(BUILD)/flags
@@ -15,9 +16,11 @@ $(BUILD)/c/fault/test/%.o: spec/crash/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SHOW)$(COMPILE) -DSK_FAULTS -Isrc/core -Isrc/os -Ispec/c -c -o $@ $<
 
-$(FAULT_TESTS): $(BUILD)/c/test/%: $(BUILD)/c/fault/test/%.o $(FAULT_OBJECTS)
+$(FAULT_TESTS): $(BUILD)/c/test/%: $(BUILD)/c/fault/test/%.o \
+    $(FAULT_OBJECTS) $(BUILD)/sources
 	@mkdir -p $(@D)
-	$(SHOW)$(CC) -pthread $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(SHOW)$(CC) -pthread $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ \
+	  $(filter %.o,$^) $(LIBS)
 
 -include $(FAULT_OBJECTS:.o=.d) \
   $(FAULT_TESTS:$(BUILD)/c/test/%=$(BUILD)/c/fault/test/%.d)
