@@ -124,6 +124,19 @@ describe("the test runner", function()
     judged("0 passed, 1 failed", "no test ran", specs "local x = 1 return x")
   end)
 
+  -- Two suites that are there wherever LuaJIT is.
+  if jit then
+    it("fails a spec file that has a test in no suite", function()
+      write(build .. "/made_spec.lua", "it('a', function() end)")
+      write(build .. "/empty_spec.lua", "if not _VERSION then it('b') end")
+      local files = ("TEST='%s/made_spec.lua %s/empty_spec.lua'"):format(build,
+        build)
+      judged("1 passed, 0 failed", nil, run(files, "luajit"))
+      judged("2 passed, 1 failed", "empty_spec.lua: no test ran under any Lua",
+        run(files, "luajit luajit-joff"))
+    end)
+  end
+
   it("fails a spec that ends the interpreter", function()
     judged("1 passed, 1 failed", "ended too early", specs [[
       it("a", function() end)
