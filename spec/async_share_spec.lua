@@ -3,6 +3,7 @@
 
 local async_helper = require "spec.async_helper"
 
+local core = require "suitkaise.core"
 local fixture = require "spec.share_helper"
 local helper = require "spec.helper"
 local sk = require "suitkaise"
@@ -21,6 +22,11 @@ function Tally:slowly(n)
   require "suitkaise.core".sleep(0.03)
   self.n = self.n + n
   return self.n
+end
+
+function Tally:bump()
+  require "suitkaise.core".sleep(0.002)
+  self.n = self.n + 1
 end
 
 function Tally.fail() error "no" end
@@ -217,20 +223,41 @@ describe("async.Share", function()
     assert.equal(500, sk.snapshot(share).n)
   end))
 
-  it("reads past a steady writer", with_share(function(share)
-    share.n = 0
-    local stop = sk.Flag()
-    local child = helper.fork(function()
-      local i = 0
-      while not stop.value do
-        i = i + 1
-        share.n = i
+  it("reads past steady writers: only what was before counts", with_share(
+    function(share)
+      share.tally = Tally()
+      local tally, stop = share.tally, sk.Flag()
+      local children = {}
+      for i = 1, 4 do -- so that there is always a call under way
+        children[i] = helper.fork(function()
+          while not stop.value do sk.call(share.tally, "bump") end
+        end)
       end
+      async_helper.wait_until(function() return sk.snapshot(tally).n > 4 end)
+      for _ = 1, 5 do
+        local before = sk.snapshot(tally).n
+        sk.call(tally, "bump")
+        assert.is_true(tally.n > before)
+      end
+      stop:set()
+      for _, child in ipairs(children) do assert.equal(0, child:finish()) end
+    end, { read_timeout = 2 }))
+
+  it("is woken by the change that it waits for", with_share(function(share)
+    share.n = 0
+    share:flush()
+    local watch = core.cells_watch()
+    local waiting = async.spawn(function()
+      return sk.wait_for(share, "n", 1, 20)
     end)
-    async_helper.wait_until(function() return sk.snapshot(share).n > 0 end)
-    for _ = 1, 20 do assert.is_true(sk.snapshot(share).n > 0) end
-    stop:set()
-    assert.equal(0, child:finish())
+    async.sleep(0.02)
+    assert.equal(0, helper.fork(function()
+      share.n = 1
+      share:flush()
+    end):finish())
+    assert.is_true(core.readable(watch:fd())) -- the one it listens to, too
+    watch:close()
+    assert.is_true(waiting:await())
   end))
 
   it("sees its coordinator replaced", with_share(function(share)
