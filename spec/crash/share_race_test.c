@@ -9,7 +9,7 @@
 
 #include "share_coordinator.h"
 
-enum { LARGE = 50000, POINTS = 6 };
+enum { LARGE = 70000, POINTS = 4 };
 
 static sk_port *other;
 static int hook_id;
