@@ -275,7 +275,7 @@ static int core_share_path (lua_State *L) {
   luaL_getmetatable(L, PAYLOAD);
   lua_setmetatable(L, -2);
   if (lsk_buffer_need(&p->b, len)) return luaL_error(L, "not enough memory");
-  memcpy(p->b.data, s, len);
+  if (len) memcpy(p->b.data, s, len);
   p->b.len = len;
   if (!lsk_share_key(L, 2, &p->b)) return 0;
   lua_pushlstring(L, (const char *)p->b.data, p->b.len);

@@ -91,7 +91,7 @@ sk_path lsk_share_path (lua_State *L, lsk_share *h, int arg) {
   path.root = (uint32_t)depth >> 16;
   h->path.len = 0;
   if (lsk_buffer_need(&h->path, len)) luaL_error(L, "not enough memory");
-  memcpy(h->path.data, s, len);
+  if (len) memcpy(h->path.data, s, len);
   h->path.len = len;
   if (!lua_isnoneornil(L, arg + 2)) {
     if (!lsk_share_key(L, arg + 2, &h->path)) luaL_argerror(L, arg + 2, "key");
@@ -301,7 +301,7 @@ int lsk_share_push_list (lua_State *L, lsk_share *h, const void *data,
   int keys, most = pairs > 1u << 24 ? 1 << 24 : (int)pairs;
   uint8_t *at = lua_newuserdata(L, len + 1), *end = at + len;
   uint32_t i;
-  memcpy(at, data, len);  /* for the same reason */
+  if (len) memcpy(at, data, len);  /* for the same reason */
   lua_createtable(L, most, 0);
   lua_createtable(L, most, 0);
   lua_newtable(L);
