@@ -156,6 +156,8 @@ local function in_place(self)
     "for i = 1, 2 do self[names[i]] = " .. value(self) .. " end",
     "for i = 1, 2 do self[names[i]] = " .. local_name(self) .. " end",
     "for k, v in pairs(T(arg)) do self[k] = v end",
+    "string.gsub('ab', '.', function(k) self[k] = v1 end)",
+    "local t = {} self[names[1]] = { t } self[names[2]] = { t }",
     "for i = 1, 2 do set(self, names[i], " .. value(self) .. ") end",
     "self:" .. self:pick(METHODS) .. "(" .. value(self) .. ")",
   })
