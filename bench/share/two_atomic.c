@@ -31,7 +31,7 @@ static void add (struct shared *s, int k, int64_t times) {
   int64_t i;
   cpu_set_t cpu;
   CPU_ZERO(&cpu);
-  CPU_SET(k, &cpu);
+  CPU_SET((size_t)k, &cpu);
   sched_setaffinity(0, sizeof cpu, &cpu);
   atomic_fetch_add(&s->ready, 1);
   while (atomic_load(&s->ready) < 2) {}

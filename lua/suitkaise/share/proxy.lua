@@ -211,8 +211,10 @@ function proxy.indexer(miss)
       return (miss(st, key))
     end
   end
+  -- A function with "..." is always inlined and never compiled by itself: if it
+  -- were, by reads that missed, no loop could be compiled across it any more.
   local fresh = quick.fresh
-  return function(self, key)
+  return function(self, key, ...) -- luacheck: no unused args
     local st = states[self]
     local entry = st.cache[key]
     local value = entry and entry.value

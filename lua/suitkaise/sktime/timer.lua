@@ -142,8 +142,12 @@ function Timer:stop()
   if is_foreign then check_self(self, "stop") end
   local seconds, paused = open.stop(self, at)
   if not seconds then nothing_open("stop") end
-  if is_foreign then open.release(self) end
-  self:add_time(seconds, paused)
+  if is_foreign then
+    open.release(self)
+    self:add_time(seconds, paused)
+  else
+    statistics.add(self, seconds, paused)
+  end
   return seconds
 end
 
