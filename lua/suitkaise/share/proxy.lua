@@ -126,8 +126,13 @@ local function weaken(st, key, entry)
   return setmetatable(entry, WEAK)
 end
 
+local function path_of(st, key)
+  local child = st.children[key]
+  return child and states[child].path or core.share_path(st.path, key)
+end
+
 local function class_of(st, key)
-  local path = core.share_path(st.path, key)
+  local path = path_of(st, key)
   local field = kinds.CLASS_FIELD
   local kind, token
   if quick then
@@ -137,7 +142,8 @@ local function class_of(st, key)
     kind, token = root.get(st.root, st.where, path, st.depth + 1, field, 0)
   end
   if kind ~= kinds.STRING then return nil end
-  return values.class(st.root, proxy.where(st.where, key), token)
+  return st.root.classes[token]
+         or values.class(st.root, proxy.where(st.where, key), token)
 end
 
 --- What a read of that kind gives: a proxy, or the value itself.
