@@ -5,7 +5,6 @@ package.path = "bench/?.lua;" .. package.path
 
 local measure = require "measure"
 local sk = require "suitkaise"
-local uv = require "luv"
 
 local async = sk.async
 
@@ -43,57 +42,18 @@ measure.report("switch between two tasks", "ns", measure.in_turn({
 
 -- ---- many sleeps ----
 
-local SLEEPS = 10000
-
-local function our_sleeps()
-  return 1000 * measure.time(async.run, function()
-    local tasks = {}
-    for i = 1, SLEEPS do
-      tasks[i] = async.spawn(function() async.sleep(0.01) end)
-    end
-    async.gather(tasks)
-  end)
-end
-
-local function raw_timers()
-  return 1000 * measure.time(function()
-    local done = 0
-    for _ = 1, SLEEPS do
-      local timer = uv.new_timer()
-      timer:start(10, 0, function()
-        timer:close()
-        done = done + 1
-      end)
-    end
-    uv.run()
-    assert(done == SLEEPS)
-  end)
-end
-
-local function luv_coroutines()
-  return 1000 * measure.time(function()
-    local done = 0
-    for _ = 1, SLEEPS do
-      coroutine.wrap(function()
-        local co, timer = coroutine.running(), uv.new_timer()
-        timer:start(10, 0, function()
-          timer:close()
-          coroutine.resume(co)
-        end)
-        coroutine.yield()
-        done = done + 1
-      end)()
-    end
-    uv.run()
-    assert(done == SLEEPS)
-  end)
+-- Each in a program of its own: nobody collects the garbage of another.
+local function sleeps(who)
+  return function()
+    return measure.program("luajit bench/async/sleeps.lua " .. who)
+  end
 end
 
 measure.report("10,000 sleeps of 10 ms", "ms", measure.in_turn({
-  { "ours", our_sleeps },
-  { "raw luv timers", raw_timers },
-  { "a coroutine on each luv timer", luv_coroutines },
-}, ROUNDS), "at most 1.5 times raw luv timers")
+  { "ours", sleeps "ours" },
+  { "raw luv timers", sleeps "timers" },
+  { "a coroutine on each luv timer", sleeps "coroutines" },
+}, 5), "at most 1.5 times raw luv timers")
 
 -- ---- memory ----
 

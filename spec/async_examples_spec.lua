@@ -15,10 +15,12 @@ describe("the example", function()
   it("crawler reaches every page once, however often it is refused",
     function()
       local output = run("examples/crawler.lua", "300", "30")
-      local pages, requests, refused = output:match
-        "(%d+) pages, %d+ bytes, (%d+) requests of which (%d+) were refused"
+      local pages, requests, refused, trips = output:match(
+        "(%d+) pages, %d+ bytes, (%d+) requests of which (%d+) were refused, "
+          .. "(%d+) trips of the breaker")
       assert.equal("300", pages, output)
-      assert.is_true(tonumber(refused) > 0)
+      assert.is_true(tonumber(refused) >= 90, output)
+      assert.is_true(tonumber(trips) > 0, output)
       assert.equal(300 + refused, tonumber(requests))
     end)
 

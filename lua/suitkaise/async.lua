@@ -20,6 +20,7 @@ local Waiters = require "suitkaise.async.waiters"
 local async = {}
 
 local unpack = table.unpack or rawget(_G, "unpack")
+local HUGE, now = math.huge, core.now
 local time = require "suitkaise.sktime.clock".time
 
 loop.renew()
@@ -105,7 +106,14 @@ function async.sleep(seconds)
     errors.argument("async.sleep", "seconds", seconds,
                     "a number of seconds of at least 0", "caller")
   end
-  loop.park(task, Task.deadline("async.sleep", seconds))
+  -- Calls lie no deeper than here: see body in suitkaise.async.loop.
+  local deadline
+  if type(seconds) == "number" and seconds > 0 and seconds < HUGE then
+    deadline = now() + seconds
+  else
+    deadline = Task.deadline("async.sleep", seconds)
+  end
+  loop.park(task, deadline)
   return time()
 end
 

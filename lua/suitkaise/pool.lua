@@ -12,6 +12,7 @@ local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
 local worker_engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
+local on_collect = require "suitkaise.on_collect"
 local options = require "suitkaise.options"
 local registry = require "suitkaise.processing.registry"
 local views = require "suitkaise.views"
@@ -374,22 +375,12 @@ local function late_error(name, job, seconds)
   })
 end
 
--- Something that calls `fn` when nobody holds it any more.
-local function on_collect(fn)
-  if newproxy then
-    local proxy = newproxy(true)
-    getmetatable(proxy).__gc = fn
-    return proxy
-  end
-  return setmetatable({}, { __gc = fn, __close = fn })
-end
-
 -- `background()`: see suitkaise.pool.behind.
 local function begin_behind(pool, said, mode, job)
   local future = require "suitkaise.pool.behind".start{
     pool = pool, job = job, name = kind_of(pool) .. ":" .. mode,
     show = job:shower(), timeout = said.timeout, finish = finish_map,
-    late = late_error, check = check_usable, on_collect = on_collect,
+    late = late_error, check = check_usable,
   }
   return (pool.waiter or said.asynced) and future:asynced() or future
 end

@@ -9,6 +9,7 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local heap = require "suitkaise.async.heap"
+local threads = require "suitkaise.async.threads"
 
 local loop = {}
 
@@ -50,7 +51,7 @@ local ready, n_ready = {}, 0    -- those that run next
 local urgent, n_urgent = {}, 0  -- woken by libuv: they go before the others
 local spare = {}                -- the array that `urgent` is not
 local batch, n_batch, at = {}, 0, 0 -- those that run now, and where we are
-local live = {}                 -- all tasks that have not ended
+local live, n_live = {}, 0      -- all tasks that have not ended
 local look, looks = 1, 0        -- switches until the next look at the clock
 
 --- Called before the loop sleeps: see to what tasks wait for outside.
@@ -116,7 +117,7 @@ function loop.renew()
   current, is_running = nil, false
   ready, n_ready, batch, n_batch, at = {}, 0, {}, 0, 0
   urgent, n_urgent = {}, 0
-  live = {}
+  live, n_live = {}, 0
   heap.clear()
   for _, settler in ipairs(loop.settlers) do settler.renew() end
 end
@@ -196,9 +197,18 @@ function loop.watch(task, fn)
   end
 end
 
+-- The last of the array takes its place. (A task of before a fork has none.)
+local function bury(task)
+  local place, last = task.place, live[n_live]
+  if live[place] ~= task then return end
+  live[place], last.place = last, place
+  live[n_live] = nil
+  n_live = n_live - 1
+end
+
 local function end_task(task)
   task.state, task.thread, task.value = DONE, nil, nil
-  live[task] = nil
+  bury(task)
   if task.waiters then
     task.waiters:empty(wake, true)
     task.waiters = nil
@@ -236,39 +246,34 @@ local function stray_error(thread)
   }), traceback(thread)
 end
 
-local function keep_results(task, ...)
+local returned -- what the function that ended last returned, if anything
+
+local function keep_results(...)
   local n = select("#", ...)
-  if n > 0 then task.results = { n = n, ... } end
+  if n > 0 then returned = { n = n, ... } end
   return ENDED
 end
 
--- What a task's coroutine runs: one task after another, so that most tasks
--- need no coroutine of their own.
-local function body(task, fn, n, value)
+local function take_results()
+  local results = returned
+  returned = nil
+  return results
+end
+
+-- What a task's coroutine runs: one function after another, so that most
+-- tasks need no coroutine of their own. It takes few slots of the stack: with
+-- three more, async.sleep would make every stack grow.
+local function body(fn, value)
   while true do
-    if n == 0 then keep_results(task, fn())
-    else keep_results(task, fn(value)) end
-    task, fn, n, value = yield(ENDED)
+    if value == nil then keep_results(fn()) else keep_results(fn(value)) end
+    -- A spare coroutine holds nothing.
+    fn, value = nil, nil -- luacheck: ignore 311
+    fn, value = yield(ENDED)
   end
 end
 
--- Coroutines without a task. The collector takes them with it: they last as
--- long as tasks come and go quickly.
-local spares = setmetatable({}, { __mode = "v" })
-local n_spares = 0
-
-local function take_thread()
-  while n_spares > 0 do
-    local thread = spares[n_spares]
-    spares[n_spares] = nil
-    n_spares = n_spares - 1
-    if thread then return thread end
-  end
-  return create(body)
-end
-
-local function body_n(task, fn, ...)
-  return keep_results(task, fn(...))
+local function body_n(fn, ...)
+  return keep_results(fn(...))
 end
 
 -- A protected call, for Lua 5.1: it runs in a coroutine of its own, which the
@@ -277,13 +282,13 @@ local function begin_call(task)
   local call, outer = task.calls, task.outer or {}
   outer[#outer + 1] = task.thread
   task.outer, task.thread, task.calls = outer, create(body_n), nil
-  return resume(task.thread, task, call.fn, unpack(call, 1, call.n))
+  return resume(task.thread, call.fn, unpack(call, 1, call.n))
 end
 
 local function end_call(task, ok, err)
-  local outer, results = task.outer, task.results
+  local outer, results = task.outer, take_results()
   task.thread = outer[#outer]
-  outer[#outer], task.results = nil, nil
+  outer[#outer] = nil
   if not ok then return resume(task.thread, false, err) end
   if not results then return resume(task.thread, true) end
   return resume(task.thread, true, unpack(results, 1, results.n))
@@ -302,10 +307,8 @@ local function leave_off(task, ok, first)
     elseif task.outer and task.outer[1] then
       ok, first = end_call(task, ok, first)
     elseif ok then
-      if status(thread) == "suspended" then
-        n_spares = n_spares + 1
-        spares[n_spares] = thread
-      end
+      if status(thread) == "suspended" then threads.give(thread) end
+      if returned then task.results = take_results() end
       return end_task(task)
     else
       return fail(task, first, traceback(thread))
@@ -316,11 +319,9 @@ end
 local function begin(task)
   local args, fn, value = task.args, task.value, task.slot
   task.value, task.slot, task.state = nil, nil, READY
-  if not args then
-    return resume(task.thread, task, fn, task.deadline, value)
-  end
+  if not args then return resume(task.thread, fn, value) end
   task.args = nil
-  return resume(task.thread, task, fn, unpack(args, 1, args.n))
+  return resume(task.thread, fn, unpack(args, 1, args.n))
 end
 
 -- Is it `limit`? Quick tasks are asked rarely, slow ones after each.
@@ -399,14 +400,19 @@ loop.run_ready = run_ready
 
 --- Make a task that is ready to run.
 function loop.spawn(class, fn, n, ...)
+  local is_plain = n == 0 or n == 1 and (...) ~= nil
+  local thread = is_plain and (threads.take() or create(body))
+    or create(body_n)
+  n_live = n_live + 1
   local task = setmetatable({
-    thread = n < 2 and take_thread() or create(body_n), state = NEW,
+    thread = thread, state = NEW,
     value = fn,           -- what it is resumed with
     slot = (...),         -- its place in `list`; first, its one argument
-    deadline = n, at = false, -- see heap; first, how many arguments
+    place = n_live,       -- in `live`
+    deadline = 0, at = false, -- see heap
   }, class)
-  live[task] = true
-  if n > 1 then task.args = { n = n, ... } end
+  live[n_live] = task
+  if not is_plain then task.args = { n = n, ... } end
   n_ready = n_ready + 1
   ready[n_ready] = task
   if not is_idling then start_idle() end
@@ -541,7 +547,7 @@ end
 --- Every task that has not ended.
 function loop.live()
   local list = {}
-  for task in pairs(live) do list[#list + 1] = task end
+  for i = 1, n_live do list[i] = live[i] end
   return list
 end
 

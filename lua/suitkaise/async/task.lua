@@ -4,6 +4,7 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local loop = require "suitkaise.async.loop"
+local on_collect = require "suitkaise.on_collect"
 local Waiters = require "suitkaise.async.waiters"
 
 local unpack = table.unpack or rawget(_G, "unpack")
@@ -24,16 +25,18 @@ local function check_task(self, name)
   end
 end
 
+-- A function that calls what can be called.
+local function function_of(name, callable)
+  if not is_callable(callable) then
+    errors.argument(name, "fn", callable, "a function", "caller")
+  end
+  return function(...) return callable(...) end
+end
+
 --- Make a task that runs fn(...) soon.
 -- @tparam string name of the function, for errors
 function Task.spawn(name, fn, ...)
-  if not is_callable(fn) then
-    errors.argument(name, "fn", fn, "a function", "caller")
-  end
-  if type(fn) ~= "function" then
-    local callable = fn
-    fn = function(...) return callable(...) end
-  end
+  if type(fn) ~= "function" then fn = function_of(name, fn) end
   return loop.spawn(Task, fn, select("#", ...), ...)
 end
 
@@ -66,15 +69,11 @@ local function tell(failure)
 end
 
 local function sentinel(failure)
-  local function collected()
+  return on_collect(function()
     if failures[failure] and failure.generation == core.generation() then
       tell(failure)
     end
-  end
-  if not newproxy then return setmetatable({}, { __gc = collected }) end
-  local proxy = newproxy(true)
-  getmetatable(proxy).__gc = collected
-  return proxy
+  end)
 end
 
 function loop.on_failure(task)

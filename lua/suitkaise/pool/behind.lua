@@ -7,6 +7,7 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local Future = require "suitkaise.future"
+local on_collect = require "suitkaise.on_collect"
 local wait = require "suitkaise.async.wait"
 
 local behind = {}
@@ -63,13 +64,13 @@ end
 --- Begin: -> its Future.
 -- @tparam table source `pool`, `job`, `name`, `show` (draws the progress),
 --   `timeout` or nil, `finish(pool, job)` -> results or raises,
---   `late(name, job, timeout)` -> error, `check(pool, name)`, `on_collect`
+--   `late(name, job, timeout)` -> error, `check(pool, name)`
 function behind.start(source)
   local pool, job = source.pool, source.job
   local owner = core.generation()
   source.deadline = source.timeout and core.now() + source.timeout
     or math.huge
-  source.sentinel = source.on_collect(function()
+  source.sentinel = on_collect(function()
     if owner == core.generation() then job.cancelled = true end
   end)
   job.how.is_behind = true

@@ -220,7 +220,7 @@ function proxy.indexer(miss)
   -- A function with "..." is always inlined and never compiled by itself: if it
   -- were, by reads that missed, no loop could be compiled across it any more.
   local fresh = quick.fresh
-  return function(self, key, ...) -- luacheck: no unused args
+  return function(self, key, ...) -- luacheck: ignore 212
     local st = states[self]
     local entry = st.cache[key]
     local value = entry and entry.value

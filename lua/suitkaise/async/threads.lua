@@ -1,0 +1,49 @@
+-- Coroutines that have no task just now. Making one and collecting it costs
+-- more than all else that a short task does, so they are used again. Each
+-- collection of garbage takes half of them: a burst of tasks leaves no more
+-- than what the next seconds use.
+
+local on_collect = require "suitkaise.on_collect"
+
+local threads = {}
+
+local MIN_SPARE = 16 -- so many stay
+
+local spares, n_spares = {}, 0
+
+--- One of them, or nil.
+function threads.take()
+  if n_spares == 0 then return nil end
+  local thread = spares[n_spares]
+  spares[n_spares] = nil
+  n_spares = n_spares - 1
+  return thread
+end
+
+--- Keep one; it holds nothing of the task that it ran.
+function threads.give(thread)
+  n_spares = n_spares + 1
+  spares[n_spares] = thread
+end
+
+--- How many there are.
+function threads.count()
+  return n_spares
+end
+
+local function drop_half()
+  local left = math.max(math.floor(n_spares / 2), MIN_SPARE)
+  for i = left + 1, n_spares do spares[i] = nil end
+  n_spares = math.min(n_spares, left)
+end
+
+local function at_next_collection()
+  on_collect(function()
+    drop_half()
+    at_next_collection()
+  end)
+end
+
+at_next_collection()
+
+return threads
