@@ -24,7 +24,8 @@ static int resume (sk_coordinator *c) {
   if (rc < 0) return rc;
   c->cursor = calloc(s->max_lanes, sizeof *c->cursor);
   c->busy = calloc(s->max_lanes, sizeof *c->busy);
-  if (!c->cursor || !c->busy) return SKE_NOMEM;
+  c->scouts = calloc(s->max_lanes, sizeof *c->scouts);
+  if (!c->cursor || !c->busy || !c->scouts) return SKE_NOMEM;
   if ((rc = heap_open(&c->heap, s))) return rc;
   if ((rc = share_recover(&c->heap, &stored))) return rc;
   atomic_store(&s->words->stored, stored);
@@ -82,6 +83,7 @@ void sk_coordinator_close (sk_coordinator *c) {
   free(c->record.data);
   free(c->cursor);
   free(c->busy);
+  free(c->scouts);
   os_unlock(c->s->segment->fd, LOCK_COORDINATOR);
   atomic_store(&c->s->serving, 0);
   free(c);
@@ -145,12 +147,18 @@ int sk_coordinator_batch (sk_coordinator *c) {
   while (n > 0) {
     uint32_t k = lowest(c, n);
     struct busy_lane *b = &c->busy[k];
-    if (b->head.ticket >= limit) break;  /* so have all others */
+    if (b->head.ticket >= limit) {  /* so have all others */
+      if (b->head.ticket < atomic_load(&w->ticket)) break;
+      b->broken = 1;  /* nobody drew that one */
+    }
     if ((rc = share_apply(c, b))) return rc;
     SK_FAULT(FAULT_BATCH_APPLIED);
     if (++done % COMMITS_PER_WAKE == 0 || was_long(c, b))
       share_wake(c->s);
-    if (c->cursor[b->lane] != b->end) peek(c, b);
+    if (c->cursor[b->lane] != b->end) {
+      peek(c, b);
+      share_scout(c, b);
+    }
     else *b = c->busy[--n];
   }
   if (atomic_load(&w->consumed) != published)

@@ -14,12 +14,26 @@ struct busy_lane {
   struct record head;  /* of the next command */
 };
 
+enum { SCOUT_PATH = 256, SCOUT_KEPT = 8 };
+
+/* What the scout of a lane knows; see share_scout.c. */
+struct scout {
+  uint64_t pos;             /* of the record that it looks at next */
+  uint32_t n, applied;      /* records that it looked at; those applied since */
+  uint32_t rest;            /* commands that it lets pass */
+  uint64_t at[SCOUT_KEPT];  /* what it fetched last for the latest ones */
+  uint64_t table, moves;    /* the table that `path` led to, and when */
+  uint32_t len, depth, root;
+  uint8_t path[SCOUT_PATH];
+};
+
 struct sk_coordinator {
   sk_share *s;
   struct heap heap;
   sk_change change;
   uint64_t *cursor;         /* per lane: what was applied */
   struct busy_lane *busy;
+  struct scout *scouts;     /* per lane */
   struct bytes record;      /* the command being applied */
   sk_path path;             /* its path, in there or in its parts */
   int64_t spin_ns;          /* how long to look for work before sleeping */
@@ -27,6 +41,9 @@ struct sk_coordinator {
 
 /* share_apply.c: apply the next command of a lane, exactly once. */
 int share_apply (sk_coordinator *c, const struct busy_lane *b);
+
+/* share_scout.c: look ahead in a lane that has more. */
+void share_scout (sk_coordinator *c, const struct busy_lane *b);
 
 /* share_coordinator.c: as sk_coordinator_open, without making the share run;
 ** `wait` for the one before. */
