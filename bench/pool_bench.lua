@@ -1,4 +1,5 @@
--- Pool beside Python's multiprocessing.Pool, luv's work queue and bare forks.
+-- Pool beside Python's multiprocessing.Pool and ProcessPoolExecutor, luv's work
+-- queue, threads of cqueues, lanes and bare forks.
 -- Two workers everywhere, workers started before the clock, every result
 -- reaches the caller. The one-millisecond task is the same loop on all sides
 -- of a comparison.
@@ -41,6 +42,14 @@ local function python(name)
   end
 end
 
+-- A figure of a program of threads, of lanes or cqueues.
+local function threads(library, what)
+  return function()
+    return measure.program(
+      ("luajit bench/pool/%s_peer.lua %s"):format(library, what))
+  end
+end
+
 -- Seconds of a map on a warm pool.
 local function timed_map(options, fn, items)
   options.workers = 2
@@ -63,6 +72,8 @@ measure.report("map of 100,000 no-op items", "M/s", measure.in_turn({
     return measure.program(
       "UV_THREADPOOL_SIZE=2 luajit bench/pool/luv_peer.lua")
   end },
+  { "two threads of cqueues", threads("cqueues", "noop") },
+  { "two lanes", threads("lanes", "noop") },
 }, ROUNDS), "at least 1 against the fastest")
 
 measure.report("map of no-op items, chunk = 1", "M/s", measure.in_turn({
@@ -96,6 +107,15 @@ local function two_forks()
   ffi.C.waitpid(b, nil, 0)
 end
 
+-- As threads, from the seconds that they take.
+local function speed_up(library)
+  local seconds = threads(library, "one_ms")
+  return function()
+    local taken = seconds()
+    return taken and alone() / taken
+  end
+end
+
 alone()
 measure.report("speed-up of 400 tasks of 1 ms", "times", measure.in_turn({
   { "ours", function() return alone() / timed_map({}, one_ms, few) end },
@@ -104,6 +124,8 @@ measure.report("speed-up of 400 tasks of 1 ms", "times", measure.in_turn({
   end },
   { "Python Pool(2).map", python "one_ms" },
   { "Python ProcessPoolExecutor(2)", python "executor.one_ms" },
+  { "two threads of cqueues", speed_up "cqueues" },
+  { "two lanes", speed_up "lanes" },
 }, ROUNDS), "at least 0.97 of two bare forks")
 
 -- ---- results of 100 KB ----
@@ -112,6 +134,8 @@ measure.report("400 results of 100 KB", "GB/s", measure.in_turn({
   { "ours", function() return 0.04 / timed_map({}, payload, few) end },
   { "Python Pool(2).map", python "payload" },
   { "Python ProcessPoolExecutor(2)", python "executor.payload" },
+  { "two threads of cqueues", threads("cqueues", "payload") },
+  { "two lanes", threads("lanes", "payload") },
 }, ROUNDS), "1.5 GB/s")
 
 -- ---- a process for each item ----
