@@ -12,7 +12,9 @@
 #include "share_layout.h"
 
 #define MAGIC "SKSHARE1"
-#define VERSION 1
+/* Raised when a word changes its meaning and none its place: `shape` tells
+** the rest. 2: the top bit of an object's version says that it is busy. */
+#define VERSION 2
 #define ENDIAN 0x01020304u
 #define MOST_LANES 1024
 #define LEAST_HEAP 65536
@@ -40,7 +42,8 @@ static const uint32_t shape[] = {
   SIZE(inflight), AT(inflight, pos), AT(inflight, faults),
   AT(inflight, kills), AT(inflight, since_ns),
   SIZE(share_words), AT(share_words, ticket), AT(share_words, published),
-  AT(share_words, consumed), AT(share_words, epoch), AT(share_words, state),
+  AT(share_words, consumed), AT(share_words, epoch),
+  AT(share_words, listened), AT(share_words, state),
   AT(share_words, lane_top), AT(share_words, stored),
   AT(share_words, commits), AT(share_words, restarts),
   AT(share_words, inflight),
