@@ -162,6 +162,11 @@ struct record {
 
 _Static_assert(sizeof(struct record) == 24, "layout is shared");
 
+/* In front of a part of a long command. */
+struct part {
+  uint64_t total, at;  /* bytes in all, and those that came before */
+};
+
 /* ---- what a process knows ---- */
 
 struct sk_share {
@@ -302,8 +307,5 @@ int share_name_leave (sk_share *s);
 /* Coordinator: nobody uses it any more: 1 when that is so and it has no name
 ** any more. */
 int share_name_end (sk_share *s);
-
-/* share_port.c */
-int share_port_room (sk_port *p, size_t n);
 
 #endif

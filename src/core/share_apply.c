@@ -256,40 +256,50 @@ static uint64_t state_off (const sk_share *s, uint32_t lane) {
          lane * sizeof(struct lane_state);
 }
 
+/* What a part says of itself; *n: bytes of it. */
+static int read_part (const sk_share *s, const uint8_t *data, size_t *n,
+                      struct part *part) {
+  uint64_t left;
+  if (*n < sizeof *part) return SKE_CORRUPT;
+  memcpy(part, data, sizeof *part);
+  *n -= sizeof *part;
+  if (part->total > s->max_bytes || part->total > UINT32_MAX / 2)
+    return SKE_FULL;
+  if (part->at % 8 || part->at > part->total) return SKE_CORRUPT;
+  left = part->total - part->at;
+  if (*n <= left) return 0;
+  if (*n - left >= 8) return SKE_CORRUPT;
+  *n = (size_t)left;  /* the last one's record is padded */
+  return 0;
+}
+
 /* A part of a long command goes into a block that the lane holds. */
 static int take_part (sk_coordinator *c, uint32_t lane, const uint8_t *data,
                       size_t n) {
   sk_change *g = &c->change;
   struct lane_state *l = &c->s->store->lanes[lane];
-  uint64_t state = state_off(c->s, lane), head[2], off;
+  uint64_t state = state_off(c->s, lane), off;
   uint64_t loan = atomic_load(&l->loan), loaned = atomic_load(&l->loaned);
-  int rc = 0;
-  if (n < sizeof head) return SKE_CORRUPT;
-  memcpy(head, data, sizeof head);
-  n -= sizeof head;
-  if (head[0] > c->s->max_bytes || head[0] > UINT32_MAX / 2) return SKE_FULL;
-  if (head[1] % 8 || head[1] > head[0]) return SKE_CORRUPT;
-  if (n > head[0] - head[1]) {  /* the last one's record is padded */
-    if (n - (head[0] - head[1]) >= 8) return SKE_CORRUPT;
-    n = (size_t)(head[0] - head[1]);
-  }
-  if (head[1] == 0) {
+  struct part part;
+  int rc = read_part(c->s, data, &n, &part);
+  if (rc) return rc;
+  if (part.at == 0) {
     if (slot_off(loan) && (rc = drop_loan(g, state, loan))) return rc;
-    if ((rc = new_loan(g, head[0], &off))) return rc;
+    if ((rc = new_loan(g, part.total, &off))) return rc;
     rc = share_change_store(g, state + offsetof(struct lane_state, loan),
                             slot_word(off, loan + 1));
   }
   else {
     struct view v = { c->s, g, 0 };
     off = slot_off(loan);
-    if (!off || loaned != head[1] || view_block(&v, off).len != head[0])
+    if (!off || loaned != part.at || view_block(&v, off).len != part.total)
       return SKE_FULL;  /* the first part found no room */
   }
-  heap_write(c->change.heap, off + sizeof(struct block) + head[1],
-             data + sizeof head, n);
+  heap_write(c->change.heap, off + sizeof(struct block) + part.at,
+             data + sizeof part, n);
   if (!rc)
     rc = share_change_store(g, state + offsetof(struct lane_state, loaned),
-                            head[1] + n);
+                            part.at + n);
   return rc;
 }
 

@@ -204,11 +204,6 @@ static void publish (sk_port *p, struct outgoing *o) {
 
 /* ---- long commands: parts that the coordinator collects ---- */
 
-/* In front of a part: bytes in all, and how many of them came before. */
-struct part {
-  uint64_t total, at;
-};
-
 static int send_part (sk_port *p, const struct part *where, const void *data,
                       size_t n, int64_t until) {
   struct outgoing o = { .a = where, .a_len = sizeof *where, .b = data,

@@ -13,7 +13,8 @@
 
 enum { RETRIES = 64 };
 
-int share_port_room (sk_port *p, size_t n) {
+/* Let the port's buffer hold n bytes, and what pads them to whole words. */
+static int make_room (sk_port *p, size_t n) {
   struct bytes b = { p->buffer, 0, p->room };
   int rc = bytes_need(&b, n + 8);
   p->buffer = b.data;
@@ -170,7 +171,7 @@ static int copy_answer (sk_port *p, uint64_t off, sk_answer *out) {
   struct block b = view_block(&v, off);
   int rc;
   if (v.bad) return SKE_CORRUPT;
-  if ((rc = share_port_room(p, b.len))) return rc;
+  if ((rc = make_room(p, b.len))) return rc;
   view_copy(&v, off + sizeof b, p->buffer, b.len);
   if (v.bad) return SKE_CORRUPT;
   out->item.len = b.len;
@@ -198,7 +199,7 @@ int sk_port_wait (sk_port *p, const sk_receipt *r, int64_t timeout_ns,
   out->item.len = sizeof value;
   if (out->item.kind >= SK_TABLE) rc = copy_answer(p, slot_off(value), out);
   else {
-    if ((rc = share_port_room(p, sizeof value))) return rc;
+    if ((rc = make_room(p, sizeof value))) return rc;
     memcpy(p->buffer, &value, sizeof value);
     out->item.data = p->buffer;
     rc = 0;
@@ -248,7 +249,7 @@ static int copy_value (sk_port *p, struct view *v, uint64_t slot,
   else {
     atomic_thread_fence(memory_order_acquire);
     if (view_word(v, slot) != word) return 1;  /* before believing `len` */
-    if ((rc = share_port_room(p, b.len))) return rc;
+    if ((rc = make_room(p, b.len))) return rc;
     out->data = p->buffer;
     view_copy(v, off + sizeof b, p->buffer, b.len);
   }
@@ -296,19 +297,22 @@ static int ask_value (sk_port *p, const sk_path *path, int64_t timeout_ns,
   return 0;
 }
 
-int sk_port_get (sk_port *p, const sk_path *path, int how,
-                 int64_t timeout_ns, sk_item *out, sk_seen *seen) {
+/* Wait for what a read of the path has to see. */
+static int begin_read (sk_port *p, const sk_path *path, int how,
+                       int64_t timeout_ns) {
   uint8_t marks[MOST_MARKS];
-  sk_seen own;
-  int rc, i;
   if (!share_path_valid(path)) return SKE_INVAL;
   share_be_present(p->share);
+  if (how & SK_APPLIED || is_consumed(p->share)) return 0;
+  return barrier(p, marks, marks_of(path, how, marks), timeout_ns);
+}
+
+int sk_port_get (sk_port *p, const sk_path *path, int how,
+                 int64_t timeout_ns, sk_item *out, sk_seen *seen) {
+  sk_seen own;
+  int rc, i;
   if (!seen) seen = &own;
-  if (!(how & SK_APPLIED) && !is_consumed(p->share)) {
-    rc = barrier(p, marks, marks_of(path, how, marks),
-                 timeout_ns);
-    if (rc) return rc;
-  }
+  if ((rc = begin_read(p, path, how, timeout_ns))) return rc;
   for (i = 0; i < RETRIES; i++) {
     rc = look(p, path, out, seen);
     if (rc <= 0) return rc;
@@ -347,18 +351,12 @@ static int look_list (sk_port *p, const sk_path *path, size_t *len,
 static int list (sk_port *p, const sk_path *path, int how, int64_t timeout_ns,
                  const void **data, size_t *len, uint32_t *pairs,
                  sk_seen *seen) {
-  uint8_t marks[MOST_MARKS];
   uint64_t count;
   sk_answer a;
   sk_seen own;
   int rc, i;
-  if (!share_path_valid(path)) return SKE_INVAL;
-  share_be_present(p->share);
   if (!seen) seen = &own;
-  if (!(how & SK_APPLIED) && !is_consumed(p->share)) {
-    rc = barrier(p, marks, marks_of(path, SK_ENTRIES, marks), timeout_ns);
-    if (rc) return rc;
-  }
+  if ((rc = begin_read(p, path, how, timeout_ns))) return rc;
   for (i = 0; i < RETRIES; i++) {
     rc = look_list(p, path, len, pairs, seen);
     *data = p->buffer;
@@ -377,7 +375,7 @@ static int list (sk_port *p, const sk_path *path, int how, int64_t timeout_ns,
 int sk_port_list (sk_port *p, const sk_path *path, int64_t timeout_ns,
                   const void **data, size_t *len, uint32_t *pairs,
                   sk_seen *seen) {
-  return list(p, path, 0, timeout_ns, data, len, pairs, seen);
+  return list(p, path, SK_ENTRIES, timeout_ns, data, len, pairs, seen);
 }
 
 int sk_port_list_applied (sk_port *p, const sk_path *path, int64_t timeout_ns,

@@ -164,12 +164,7 @@ static void leave_decoder (decoder *d) {
 /* ---- for the rest of the binding ---- */
 
 void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b) {
-  lsk_cerial_encode_for(L, index, b, LSK_SAME_PROGRAM);
-}
-
-void lsk_cerial_encode_for (lua_State *L, int index, lsk_buffer *b,
-                            enum lsk_reader reader) {
-  lsk_cerial_encode_named(L, index, b, reader, 0);
+  lsk_cerial_encode_named(L, index, b, LSK_SAME_PROGRAM, 0);
 }
 
 void lsk_cerial_encode_named (lua_State *L, int index, lsk_buffer *b,

@@ -18,15 +18,16 @@ void lsk_cerial_encode (lua_State *L, int index, lsk_buffer *b);
 ** DeserializationError as a Lua error. Copies everything out of `data`. */
 size_t lsk_cerial_decode (lua_State *L, const uint8_t *data, size_t len);
 
-/* The same for a program that is not this one, or from it: functions and
-** classes go by name only, and no bytecode is believed. */
+/* For LSK_OTHER_PROGRAM functions and classes go by name only; from one no
+** bytecode is believed. */
 enum lsk_reader { LSK_SAME_PROGRAM, LSK_OTHER_PROGRAM };
-void lsk_cerial_encode_for (lua_State *L, int index, lsk_buffer *b,
-                            enum lsk_reader reader);
-/* The same; at `namer` is a function that is asked for the name of each
-** metatable that has none, or nil: names that resolve.lua understands. */
+
+/* As lsk_cerial_encode, for that reader. At `namer`, if it is not 0, is a
+** function that is asked for the name of each metatable that has none: one
+** that resolve.lua understands, or nil. */
 void lsk_cerial_encode_named (lua_State *L, int index, lsk_buffer *b,
                               enum lsk_reader reader, int namer);
+/* As lsk_cerial_decode, of that writer's bytes. */
 size_t lsk_cerial_decode_from (lua_State *L, const uint8_t *data, size_t len,
                                enum lsk_reader writer);
 

@@ -51,6 +51,12 @@ typedef struct lsk_payload {
   int busy;
 } lsk_payload;
 
+#define LSK_SHARE "suitkaise.share"
+
+/* ---- share.c ---- */
+
+/* The share at `arg`, which is open. */
+lsk_share *lsk_checkshare (lua_State *L, int arg);
 /* Push lua/suitkaise/share/values.lua's describe; the share is at 1. */
 void lsk_share_push_describe (lua_State *L);
 /* Append a value as cerial writes it, classes of the share by their tokens;
@@ -58,11 +64,6 @@ void lsk_share_push_describe (lua_State *L);
 void lsk_share_encode (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
 /* Push an empty payload of the share at `arg`. */
 lsk_payload *lsk_share_payload (lua_State *L, int arg);
-
-#define LSK_SHARE "suitkaise.share"
-
-/* The share at `arg`, which is open. */
-lsk_share *lsk_checkshare (lua_State *L, int arg);
 
 /* ---- share_value.c ---- */
 
@@ -77,16 +78,14 @@ int lsk_share_key (lua_State *L, int index, lsk_buffer *b);
 int lsk_share_value (lua_State *L, lsk_share *h, int path, lsk_buffer *b);
 /* Append it as one item, whatever it is. */
 void lsk_share_leaf (lua_State *L, lsk_share *h, int index, lsk_buffer *b);
-/* Push an item's value; of a table or object its size. `plain`: nil for what
-** cerial has to decode. */
-void lsk_share_push_plain (lua_State *L, const sk_item *item);
+/* Push an item's value; of a table or object its size. */
 void lsk_share_push (lua_State *L, lsk_share *h, const sk_item *item);
+/* The same, but nil for what cerial would have to decode. */
+void lsk_share_push_plain (lua_State *L, const sk_item *item);
 /* Push three arrays: keys, values, and kinds of those that are no plain
 ** values. */
 int lsk_share_push_list (lua_State *L, lsk_share *h, const void *data,
                          size_t len, uint32_t pairs);
-/* Is that item what `kinds` of a list has an entry for? */
-int lsk_share_is_plain (uint32_t kind);
 
 /* ---- share_quick.c ---- */
 

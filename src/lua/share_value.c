@@ -249,7 +249,8 @@ int lsk_share_value (lua_State *L, lsk_share *h, int path, lsk_buffer *b) {
 
 /* ---- back ---- */
 
-int lsk_share_is_plain (uint32_t kind) {
+/* Is that item read without a kind? */
+static int is_plain (uint32_t kind) {
   return kind != SK_TABLE && kind != SK_OBJECT && kind != LSK_WHOLE &&
          kind != LSK_CERIAL;
 }
@@ -314,7 +315,7 @@ int lsk_share_push_list (lua_State *L, lsk_share *h, const void *data,
     lua_rawseti(L, keys, (int)i);
     lsk_share_push(L, h, &value);
     lua_rawseti(L, keys + 1, (int)i);
-    if (lsk_share_is_plain(value.kind)) continue;
+    if (is_plain(value.kind)) continue;
     lua_pushinteger(L, (lua_Integer)value.kind);
     lua_rawseti(L, keys + 2, (int)i);
   }
