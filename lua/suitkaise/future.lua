@@ -95,11 +95,7 @@ local function outcome(self)
   if self._state == "done" then
     return unpack(self._values, 1, self._values.n)
   end
-  local err = self._error[1]
-  if errors.is(err, "Error") then
-    errors.raise(getmetatable(err), err, "caller")
-  end
-  error(err, 0)
+  errors.reraise(self._error[1])
 end
 
 local function late(timeout)

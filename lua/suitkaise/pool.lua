@@ -339,17 +339,9 @@ local function new_job(self, mode, said, fn, items)
   return job
 end
 
--- Raise any value at the caller's line: an error of ours learns it there.
-local function raise(err)
-  if errors.is(err, "Error") then
-    errors.raise(getmetatable(err), err, "caller")
-  end
-  error(err, 0)
-end
-
 local function raise_whole(job)
   local trouble = job.broken or job.source_error
-  if trouble then raise(trouble[1]) end
+  if trouble then errors.reraise(trouble[1]) end
 end
 
 -- ---- map ----
@@ -362,7 +354,7 @@ local function finish_map(self, job)
   if job.first_failed and job.how.on_error == "raise" then
     local err = job.failed[job.first_failed]
     err.results = results
-    raise(err)
+    errors.reraise(err)
   end
   return results
 end
@@ -406,7 +398,7 @@ local function run_map(self, mode, fn, items)
   if not ok then error(done, 0) end -- of the progress function, or Ctrl-C
   local late = late_error(kind_of(pool) .. ":" .. mode, job, said.timeout)
   engine.break_workers(pool, job, late, waiter)
-  raise(late)
+  errors.reraise(late)
 end
 
 --- Results in the order of the items.
@@ -466,7 +458,7 @@ local function deliver(job, index, value)
   job.yielded = job.yielded + 1
   job.failed[index], job.deaths[index] = nil, nil
   if job.pull then job.items[index] = nil end
-  if err and job.how.on_error == "raise" then raise(err) end
+  if err and job.how.on_error == "raise" then errors.reraise(err) end
   if err then value = err end
   if value == nil then value = false end  -- nil would end the loop
   return value, index

@@ -37,8 +37,8 @@ local OPTIONS = {
 
 local OPEN_OPTIONS = { read_timeout = OPTIONS.read_timeout }
 
--- What this process knows of a share that `get`, a function of the core, makes
--- or finds; or nil, message, code.
+-- The root of a share that `get`, a function of the core, makes or finds; or
+-- nil, message, code.
 local function new_root(get, o)
   local self = {
     read_timeout = o.read_timeout, name = o.name, classes_made = 0,
@@ -56,7 +56,7 @@ local function new_root(get, o)
 end
 
 -- The proxy of a whole share.
-local function face(self)
+local function proxy_of(self)
   return proxy.make(Share, {
     root = self, path = "", depth = 0, metatable = Share,
     where = self.name and "share " .. errors.show(self.name) or "share",
@@ -74,7 +74,7 @@ local function refuse_name(name, message, code)
   if code == "SKE_INVAL" then
     errors.argument("Share", "name", name, NAME_CODES.SKE_INVAL, "caller")
   end
-  root.fail(nil, "share " .. errors.show(name), NAME_CODES[code] or message,
+  root.fail("share " .. errors.show(name), NAME_CODES[code] or message,
             not NAME_CODES[code] and code or nil)
 end
 
@@ -103,7 +103,7 @@ end
 function methods.start(self)
   local st = state_of(self, "start")
   local ok, message, code = st.root.handle:start()
-  if not ok then root.fail(st.root, "share:start", message, code) end
+  if not ok then root.fail("share:start", message, code) end
   return self
 end
 
@@ -122,7 +122,7 @@ function methods.stop(self, timeout)
   local ok, message, code = st.root.handle:stop(left)
   if ok then return true end
   if code == "SKE_TIMEOUT" then return false end
-  root.fail(st.root, "share:stop", message, code)
+  root.fail("share:stop", message, code)
 end
 methods.exit = methods.stop
 
@@ -296,9 +296,9 @@ local function new(_, given)
   local self, message, code = new_root(core.share_create, o)
   if not self then
     if o.name then refuse_name(o.name, message, code) end
-    root.fail(self, "Share", message, code)
+    root.fail("Share", message, code)
   end
-  return methods.start(face(self))
+  return methods.start(proxy_of(self))
 end
 
 --- Use a named share that another program of the same user has made. Functions
@@ -317,10 +317,12 @@ function Share.open(name, given)
   o.name = name
   local self, message, code = new_root(core.share_open, o)
   if not self then refuse_name(name, message, code) end
-  return face(self)
+  return proxy_of(self)
 end
 
-function root.attach(ticket) return new_root(core.share_attach, ticket) end
+function root.attach(address)
+  return new_root(core.share_attach, address)
+end
 proxy.Share = Share
 
 setmetatable(Share, { __call = new })

@@ -333,12 +333,6 @@ for _, metatable in ipairs { FieldTable, FieldObject } do
   end
 end
 
---- -> state, when the proxy is of a table or object inside an object.
-function object.inner_state(self)
-  local st = states[self]
-  return st and st.keys and st
-end
-
 --- Pairs of what an object's or inner table's proxy stands for, as reads give
 -- them.
 function object.entries(self)

@@ -198,12 +198,6 @@ function proxy.read(st, key)
 end
 local read = proxy.read
 
---- Is what an entry holds still so?
-function proxy.is_fresh(st, entry)
-  if quick then return quick.fresh(st.pointer, entry.seen) end
-  return st.root.handle:fresh(entry.seen)
-end
-
 --- -> __index of a kind of proxy: the remembered value, if it is fresh, else
 -- `miss(st, key)`.
 function proxy.indexer(miss)

@@ -1,5 +1,5 @@
 -- What a process knows of one share, and how it waits: every command and
--- every read of the faces goes through here.
+-- every read of its proxies goes through here.
 --
 -- A path is a string of keys as core.share_path makes it; a depth is the
 -- number of its keys, plus kinds.ROOT times the number of its root.
@@ -26,7 +26,7 @@ root.quick = quick.load()
 
 local SLICE = 0.1 -- seconds that the core waits at once
 
---- The face of a root for tasks: the same share, but waits yield the task that
+--- A root for tasks: the same share, but waits yield the task that
 -- makes them. Outside of tasks they block.
 function root.asynced(self)
   if self.is_async then return self end
@@ -149,12 +149,11 @@ function root.to_error(where, message, code)
 end
 
 --- Raise what went wrong at `where`, at the line of whoever called us.
-function root.fail(_, where, message, code, report)
+function root.fail(where, message, code, report)
   if code == "SKE_RAISED" then
-    errors.raise("ShareCallError", root.call_error(where, report), "caller")
+    errors.reraise(root.call_error(where, report))
   end
-  local err = root.to_error(where, message, code)
-  errors.raise(getmetatable(err), err, "caller")
+  errors.reraise(root.to_error(where, message, code))
 end
 
 -- ---- reading ----
@@ -178,7 +177,7 @@ function root.get(self, where, path, depth, key, how, seen)
         return handle:get(path, depth, key, how, seconds, seen)
       end, self.read_timeout)
     end
-    if kind == nil then root.fail(self, name_of(where, key), value, code) end
+    if kind == nil then root.fail(name_of(where, key), value, code) end
   end
   return kind, value
 end
@@ -205,7 +204,7 @@ function root.list(self, where, path, depth, seen)
   end
   if keys ~= nil then return keys, values, rest end
   if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
-  root.fail(self, where, values, rest)
+  root.fail(where, values, rest)
 end
 
 function root.new_seen()
@@ -231,7 +230,7 @@ local function raise_for(where, value, err)
   if errors.is(err, "SerializationError") and not err.share_path then
     err.share_path = value ~= nil and find_culprit(where, value, {}) or where
     err.message = err.share_path .. ": " .. tostring(err.message)
-    errors.raise(getmetatable(err), err, "caller")
+    errors.reraise(err)
   end
   error(err, 0)
 end
@@ -270,7 +269,7 @@ function root.set(self, where, path, depth, key, value)
       message = where .. message .. code, path = where .. message,
     }, "caller")
   end
-  root.fail(self, where, message, code)
+  root.fail(where, message, code)
 end
 
 -- What came of a call; waits on while there is nothing.
@@ -279,10 +278,10 @@ local function finish(self, where, receipt, rests, done, ...)
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
   if code ~= "SKE_TIMEOUT" then
-    root.fail(self, where, message, receipt[code] or code, report)
+    root.fail(where, message, receipt[code] or code, report)
   elseif core.now() >= receipt[3] then
     handle:forget(sent, reply)
-    root.fail(self, where, message, code)
+    root.fail(where, message, code)
   end
   local shares = resting(self)
   if shares and shares.rest(handle, rests, receipt[3] - core.now()) then
@@ -295,7 +294,7 @@ end
 
 local function answer(self, where, ok, sent, reply, code)
   if not ok then raise_for(where, nil, sent) end
-  if sent == nil then root.fail(self, where, reply, code) end
+  if sent == nil then root.fail(where, reply, code) end
   return finish(self, where, { sent, reply, core.now() + self.read_timeout },
                 1, self.handle:answer(sent, reply, 0))
 end
@@ -311,7 +310,7 @@ function root.add(self, where, path, depth, key, n)
   else
     sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
   end
-  if sent == nil then root.fail(self, where, reply, code) end
+  if sent == nil then root.fail(where, reply, code) end
   return finish(self, where, {
     sent, reply, core.now() + self.read_timeout,
     SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
@@ -347,7 +346,7 @@ function root.send(self, where, path, depth, writes, is_inside, ...)
   local ok, done, message, code =
     queue_call(self, false, path, depth, writes, is_inside, ...)
   if not ok then raise_for(where, nil, done) end
-  if not done then root.fail(self, where, message, code) end
+  if not done then root.fail(where, message, code) end
 end
 
 --- Queue: a table is empty from now on.
@@ -356,7 +355,7 @@ function root.clear(self, where, path, depth)
   local _, done, message, code = queue(self, function(seconds)
     return handle:clear(path, depth, nil, seconds)
   end)
-  if not done then root.fail(self, where, message, code) end
+  if not done then root.fail(where, message, code) end
 end
 
 --- In a task: wait until all that was queued is applied, if it is in time.
@@ -375,7 +374,7 @@ function root.flush(self, where, timeout)
       return handle:flush(seconds)
     end, timeout)
   end
-  if not done then root.fail(self, where, message, code) end
+  if not done then root.fail(where, message, code) end
 end
 
 local GRACE = 0.25 -- seconds that a read may take when a wait is over
@@ -404,7 +403,7 @@ function root.wait_until(self, look, timeout)
   local before, rests = handle:await(0, 0), 0
   while not look_until(self, look, deadline) do
     if handle:is_serving() then
-      root.fail(self, "wait_for", nil, "SKE_SERVING")
+      root.fail("wait_for", nil, "SKE_SERVING")
     end
     local shares = resting(self)
     local left = deadline and deadline - core.now() or MAX_WAIT

@@ -12,8 +12,8 @@ local states = proxy.states
 
 local travel = {}
 
---- A share as it travels.
-function travel.ticket(self)
+--- Where the share is found: what stands for it while it travels.
+function travel.address(self)
   local id, pid, fd = self.handle:where()
   return {
     id = id, pid = pid, fd = fd, coordinator = self.handle:pid(),
@@ -22,25 +22,25 @@ function travel.ticket(self)
   }
 end
 
-local function find(ticket)
-  local found = root.by_id[ticket.id]
+local function find(address)
+  local found = root.by_id[address.id]
   if found then return found end
   local why
-  found, why = root.attach(ticket)
-  if not found and ticket.coordinator then
+  found, why = root.attach(address)
+  if not found and address.coordinator then
     -- its maker is gone: the coordinator has it, too
-    ticket.pid, ticket.fd = ticket.coordinator, -1
-    found, why = root.attach(ticket)
+    address.pid, address.fd = address.coordinator, -1
+    found, why = root.attach(address)
   end
   if found then return found end
   errors.raise("DeserializationError", "the share of a handle cannot be "
     .. "reached: " .. tostring(why))
 end
 
---- The share of a ticket in this process.
-function travel.find(ticket)
-  local found = find(ticket)
-  return ticket.is_async and root.asynced(found) or found
+--- The share at an address, in this process.
+function travel.find(address)
+  local found = find(address)
+  return address.is_async and root.asynced(found) or found
 end
 
 --- Let proxies of a metatable travel under a name of `module`; `restore`
@@ -53,7 +53,7 @@ function travel.add(module, name, metatable, describe, restore)
     match = metatable, deserialize = metatable.__deserialize,
     serialize = function(self)
       local st = states[self]
-      return { travel.ticket(st.root), describe(st) }
+      return { travel.address(st.root), describe(st) }
     end,
   })
   travel[name] = metatable
