@@ -34,12 +34,19 @@ demo:
 	$(BUILD_FIRST) luajit
 	@tools/with-lua luajit $(BUILD) examples/codestats.lua "$(DIR)"
 
-# The public modules are the files at the top; folders hold private parts.
+# The public modules are the files at the top, and these classes of theirs.
+DOC_CLASSES = async/event async/queue async/semaphore async/task \
+  circuit/call processing/autoreconnect
+
 doc:
 	@tools/setup doc
 	@rm -rf $(BUILD)/doc $(BUILD)/doc-source
 	@mkdir -p $(BUILD)/doc $(BUILD)/doc-source/suitkaise
 	@cp lua/suitkaise/*.lua $(BUILD)/doc-source/suitkaise/
+	@for name in $(DOC_CLASSES); do \
+	  mkdir -p "$(BUILD)/doc-source/suitkaise/$${name%/*}"; \
+	  cp lua/suitkaise/$$name.lua "$(BUILD)/doc-source/suitkaise/$$name.lua"; \
+	done
 	@cp config.ld $(BUILD)/doc-source/
 	@cd $(BUILD)/doc-source && \
 	  ldoc --quiet --fatalwarnings --testing --dir $(abspath $(BUILD))/doc .

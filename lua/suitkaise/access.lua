@@ -54,6 +54,8 @@ end
 -- @tparam[opt=1] number n
 -- @treturn number the new value
 -- @raise ShareError when there is no number
+-- @usage share.hits = 0
+-- print(sk.increment(share, "hits"), sk.increment(share, "hits", 5)) --> 1 6
 function access.increment(t, key, n)
   if n == nil then n = 1 end
   if type(n) ~= "number" then
@@ -103,6 +105,7 @@ end
 -- @param ... arguments
 -- @return its results
 -- @raise ShareCallError what it raised
+-- @usage local worst = sk.call(share.stats, "record", 16.6)
 function access.call(t, method, ...)
   if type(method) ~= "string" then
     errors.argument("call", "method", method, "a string", "caller")
@@ -159,6 +162,7 @@ end
 --- Iterate over the items of an array.
 -- @param t
 -- @treturn function iterator
+-- @usage for i, tag in sk.ipairs(share.config.tags) do print(i, tag) end
 function access.ipairs(t)
   check_table("ipairs", t)
   if not states[t] then return ipairs(t) end
@@ -171,6 +175,7 @@ end
 --- How many items an array has; the same as `#t`.
 -- @param t
 -- @treturn int
+-- @usage print(sk.len(share.config.tags))
 function access.len(t)
   check_table("len", t)
   return #t
@@ -180,6 +185,8 @@ end
 -- they are.
 -- @param t
 -- @return the copy
+-- @usage local config = sk.snapshot(share.config)
+-- for name, value in pairs(config) do print(name, value) end
 function access.snapshot(t)
   check_table("snapshot", t)
   local st = states[t]
@@ -207,6 +214,8 @@ end
 -- @param t
 -- @tparam[opt] int position at the end, if left out
 -- @param value
+-- @usage sk.insert(share.queue, "last")
+-- sk.insert(share.queue, 1, "first")
 function access.insert(t, ...)
   check_table("insert", t)
   local position, value = nil, ...
@@ -228,6 +237,7 @@ end
 -- @param t
 -- @tparam[opt] int position the last, if left out
 -- @return what was there
+-- @usage local last, first = sk.remove(share.queue), sk.remove(share.queue, 1)
 function access.remove(t, position)
   check_table("remove", t)
   if position ~= nil then check_position("remove", position) end

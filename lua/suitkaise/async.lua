@@ -35,12 +35,15 @@ require "suitkaise.sktime.open".follow(loop.current)
 -- @treturn Task `await(timeout)`, `result(timeout)`, `cancel()`, `done()`,
 --   `on_done(fn)`
 -- @raise ArgumentError
+-- @usage local task = async.spawn(fetch, "http://localhost/")
+-- local page = task:await(5)
 function async.spawn(fn, ...)
   return Task.spawn("async.spawn", fn, ...)
 end
 
 --- The task that runs; nil outside of tasks.
 -- @treturn ?Task
+-- @usage print(async.current()) --> nil outside of tasks
 function async.current()
   return loop.current()
 end
@@ -73,6 +76,7 @@ end
 -- @return what main returns
 -- @raise what main raises; Error when the loop turns already, and when main
 --   waits for something that nobody will do
+-- @usage local page = async.run(fetch, "http://localhost/")
 function async.run(main, ...)
   check_free "async.run"
   loop.uv()
@@ -99,6 +103,7 @@ end
 -- @treturn ?number the time afterwards, as of sktime.time; nothing for 0,
 --   which is to take as little time as it can
 -- @raise ArgumentError, CancelledError
+-- @usage async.sleep(0.1)
 function async.sleep(seconds)
   if seconds == 0 then return loop.pass "async.sleep" end
   local task = loop.enter "async.sleep"
@@ -146,6 +151,7 @@ end
 -- @param ... arguments
 -- @treturn boolean
 -- @return as pcall
+-- @usage local ok, err = async.pcall(fetch, url)
 function async.pcall(fn, ...)
   return pcall(fn, ...)
 end
@@ -158,6 +164,9 @@ end
 --- Call this with errors that nobody waits for, instead of writing them to
 -- stderr.
 -- @tparam ?function handler gets the error and the task's traceback
+-- @usage async.on_unhandled(function(err, traceback)
+--   log:write(tostring(err), "\n", traceback, "\n")
+-- end)
 function async.on_unhandled(handler)
   if handler ~= nil and type(handler) ~= "function" then
     errors.argument("async.on_unhandled", "handler", handler,
@@ -173,6 +182,7 @@ end
 -- @param ... tasks, or functions to spawn; or one array of them
 -- @return their results; an array of them, with `n`, for an array
 -- @raise the first error
+-- @usage local a, b = async.gather(t1, function() return fetch(url) end)
 async.gather = combine.gather
 
 --- Wait for the first that ends, and cancel the others.
@@ -180,6 +190,8 @@ async.gather = combine.gather
 -- @param ... tasks, or functions to spawn; or one array of them
 -- @return what the winner returns
 -- @raise what the winner raises
+-- @usage local page = async.race(function() return fetch(here) end,
+--                         function() return fetch(there) end)
 async.race = combine.race
 
 --- fn(...), for a limited time: then a CancelledError is raised in it.
@@ -189,6 +201,7 @@ async.race = combine.race
 -- @param ... arguments
 -- @return what fn returns
 -- @raise what fn raises; ResultTimeoutError
+-- @usage local page = async.with_timeout(5, fetch, url)
 async.with_timeout = combine.with_timeout
 
 --- Loop over tasks as they end.
@@ -200,6 +213,7 @@ async.as_completed = combine.as_completed
 
 -- ---- primitives ----
 
+-- Their methods have pages of their own: see the files.
 async.Semaphore = semaphore.Semaphore
 async.Lock = semaphore.Lock
 async.Event = event.Event
@@ -213,6 +227,8 @@ async.Queue = require "suitkaise.async.queue"
 -- @function Pool
 -- @tparam[opt] table opts
 -- @treturn Pool
+-- @usage local pool = async.Pool{ workers = 4 }
+-- local squares = pool:map(function(x) return x * x end, { 1, 2, 3 })
 function async.Pool(opts)
   return require "suitkaise.pool".new_async(opts)
 end
@@ -228,23 +244,27 @@ end
 --   results instead of raising them
 -- @treturn TaskPool
 -- @raise ArgumentError
+-- @usage local pages = async.TaskPool{ max_concurrent = 50 }:map(fetch, urls)
 function async.TaskPool(opts)
   return require "suitkaise.async.taskpool"(opts)
 end
 
---- Pipes whose waits yield the task: `async.Pipe.pair`, as that of
--- @{suitkaise.pipe}.
--- @field Pipe
-async.Pipe = {
-  pair = function(opts)
-    return require "suitkaise.pipe".async_pair(opts)
-  end,
-}
+--- `async.Pipe.pair(opts)`: as that of @{suitkaise.pipe}, but the waits of
+-- both ends yield the task.
+-- @table Pipe
+-- @usage local anchor, point = async.Pipe.pair()
+async.Pipe = {}
+
+function async.Pipe.pair(opts)
+  return require "suitkaise.pipe".async_pair(opts)
+end
 
 --- A @{suitkaise.sktime.Yawn} that yields.
 -- @tparam number seconds
 -- @tparam int yawns
 -- @treturn Yawn
+-- @usage local yawn = async.Yawn(0.01, 100)
+-- for _, row in ipairs(rows) do check(row); yawn() end
 function async.Yawn(seconds, yawns)
   return require "suitkaise.sktime".Yawn(seconds, yawns, async.sleep)
 end
@@ -278,6 +298,7 @@ setmetatable(async, {
 -- @tparam[opt=0] number budget seconds; what is then still ready waits for
 --   the next step
 -- @treturn boolean is something ready still?
+-- @usage while true do async.step(0.002); draw() end
 function async.step(budget)
   if budget ~= nil and (type(budget) ~= "number" or not (budget >= 0)) then
     errors.argument("async.step", "budget", budget,
@@ -297,6 +318,7 @@ end
 -- poll and their like. What is started outside of tasks needs a step before
 -- it counts.
 -- @treturn int
+-- @usage poll_set:add(async.fd(), function() async.step(0.002) end)
 function async.fd()
   return loop.uv().backend_fd()
 end
@@ -304,6 +326,8 @@ end
 --- When the next step is due.
 -- @treturn ?number in seconds of the monotonic clock, which `async.now` reads;
 --   nil when only the descriptor can tell
+-- @usage local due = async.next_deadline()
+-- local seconds = due and math.max(due - async.now(), 0)
 function async.next_deadline()
   return loop.next_deadline()
 end
@@ -311,6 +335,7 @@ end
 --- The clock of next_deadline.
 -- @function now
 -- @treturn number seconds
+-- @usage local began = async.now()
 async.now = core.now
 
 return async

@@ -1,8 +1,7 @@
---- Run a function in a process of its own, forked from this one.
+-- Run a function in a process of its own, forked from this one.
 --
 -- The child has the function and its arguments as they are; only what comes
 -- back is serialized.
--- @module suitkaise.background
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
@@ -100,7 +99,7 @@ local function take_outcome(self)
   return { ok or false, what }
 end
 
---- See Future. While this waits another task may do the same.
+-- See Future. While this waits another task may do the same.
 function Source:poll(future, waiter)
   self.taken = self.taken or take_outcome(self)
   if not self.taken then return end
@@ -127,7 +126,7 @@ local function refuse(name, why)
   }, "caller")
 end
 
---- Call `fn(...)` in a new process.
+-- Call `fn(...)` in a new process.
 -- The process is killed when the future is cancelled, or when nobody has the
 -- future any more.
 -- @tparam string name of the function, for messages

@@ -83,6 +83,8 @@ end
 -- @param ... the values; what they share stays shared
 -- @treturn string bytes
 -- @raise SerializationError
+-- @usage local bytes = cerial.serialize_many(nil, "two", nil)
+-- print(cerial.deserialize_many(bytes)) --> nil two nil
 function cerial.serialize_many(...)
   local bytes = encode({ n = select("#", ...), ... })
   return bytes
@@ -166,6 +168,7 @@ end
 -- @tparam[opt] table given see @{deserialize}
 -- @return the values
 -- @raise DeserializationError
+-- @usage local ok, result = cerial.deserialize_many(bytes)
 function cerial.deserialize_many(bytes, given)
   local values = read("deserialize_many", bytes, given)
   return cerial.many(values)
@@ -281,6 +284,7 @@ end
 -- @param[opt=io.stdout] out where to: anything with a method `write`
 -- @treturn string what was printed
 -- @raise DeserializationError
+-- @usage cerial.inspect(cerial.serialize { fps = 60 })
 function cerial.inspect(bytes, out)
   check_bytes("inspect", bytes)
   local text = require "suitkaise.cerial.inspect"(bytes)
@@ -294,6 +298,7 @@ end
 -- @tparam string bytes
 -- @treturn string
 -- @raise DeserializationError
+-- @usage print(cerial.to_json(cerial.serialize { 1, "two" })) --> [1,"two"]
 function cerial.to_json(bytes)
   check_bytes("to_json", bytes)
   return (require "suitkaise.cerial.json"(bytes))

@@ -70,6 +70,7 @@ local yielding
 -- `call`. Outside of tasks they block.
 -- @function Circuit:asynced
 -- @treturn Circuit a view of the same circuit
+-- @usage breaker:asynced():call(fetch, url)
 local function asynced(self)
   yielding = yielding or views.over("Circuit view",
     require "suitkaise.async.circuit"._shared_local)
@@ -90,6 +91,9 @@ local function make_class(parts)
   end
 
   for name, method in pairs(state.methods) do Circuit[name] = method end
+  --- Let the next trip sleep as long as the first.
+  -- @function Circuit:reset_backoff
+  -- @usage breaker:reset_backoff()
   Circuit.reset_backoff = state.reset_backoff
   -- In a Share those above run in the coordinator, and these where they are
   -- called, with the proxy as `self`.
@@ -149,6 +153,9 @@ end
 -- @tparam[opt] function opts.on_reset gets the circuit
 -- @treturn Circuit
 -- @raise ArgumentError
+-- @usage local breaker = sk.Circuit{ num_shorts_to_trip = 3,
+--                             sleep_time_after_trip = 0,
+--                             recovery_time = 10 }
 circuit.Circuit = circuit.with()
 
 registry.add("suitkaise.circuit:Circuit", circuit.Circuit)

@@ -27,6 +27,7 @@ end
 -- @tparam table self the class
 -- @param ... for `init`
 -- @treturn table the object
+-- @usage local rex = Dog("rex")
 function class.construct(self, ...)
   local object = setmetatable({}, self)
   local init = self.init
@@ -92,6 +93,7 @@ class.Object = { __name = "Object" }
 -- @function Object:is_a
 -- @tparam string|table of a class or its name
 -- @treturn boolean
+-- @usage assert(Dog("rex"):is_a "Animal")
 class.Object.is_a = is
 
 --- Make a class below this one.

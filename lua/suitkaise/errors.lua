@@ -21,6 +21,8 @@ local classes = errors.classes
 -- @param value anything
 -- @tparam string|table class
 -- @treturn boolean
+-- @usage local ok, err = pcall(share.flush, share)
+-- if errors.is(err, "ShareTimeoutError") then retry() end
 errors.is = is
 
 -- ---- what is shown ----
@@ -158,6 +160,7 @@ end
 --   error. A string is the message.
 -- @treturn table the error
 -- @raise ArgumentError when there is no such class
+-- @usage local err = errors.new("ClosedError", "log: it is closed")
 function errors.new(class, fields)
   local found = find_class(class, 2)
   if type(fields) ~= "table" then fields = { message = fields } end
@@ -191,6 +194,9 @@ end
 -- not know.
 -- @param err
 -- @raise err
+-- @usage local ok, err = pcall(work)
+-- release()
+-- if not ok then errors.reraise(err) end
 function errors.reraise(err)
   if is(err, classes.Error) then
     errors.raise(getmetatable(err), err, "caller")
@@ -223,6 +229,7 @@ end
 -- @tparam[opt="Error"] string parent name of a class
 -- @treturn table the class; the one that is there when it was added before
 -- @raise ArgumentError when the name is taken or the parent is unknown
+-- @usage errors.define("QuotaError", "ArgumentError")
 function errors.define(name, parent)
   if type(name) ~= "string" then
     errors.argument("define", "name", name, "a string")

@@ -84,6 +84,7 @@ end
 
 --- Is there an outcome, of whatever kind? Never waits.
 -- @treturn boolean
+-- @usage if future:done() then print(future:result()) end
 function Future:done()
   check(self, "done")
   return look(self)
@@ -127,6 +128,8 @@ end
 -- @return what the function returned
 -- @raise its error; CancelledError after `cancel`; ResultTimeoutError when the
 --   time ran out: the work goes on, and may be asked for again
+-- @usage local future = pool:background():map(fn, items)
+-- local results = future:result(10)
 function Future:result(timeout)
   return Future.wait(self, waiters.blocking, timeout)
 end
@@ -136,6 +139,7 @@ end
 -- @tparam[opt] number timeout see @{result}
 -- @return see @{result}
 -- @raise see @{result}; CancelledError
+-- @usage sk.async.run(function() print(future:await(10)) end)
 function Future:await(timeout)
   return Future.wait(self, waiters.asynced, timeout)
 end
@@ -145,6 +149,7 @@ local view = views.over("Future view", { result = Future.await })
 --- Yield the running task instead of blocking: `f:asynced():result(timeout)`
 -- is `f:await(timeout)`.
 -- @treturn Future a view
+-- @usage local results = future:asynced():result(10)
 function Future:asynced()
   check(self, "asynced")
   return view(self)
@@ -152,6 +157,7 @@ end
 
 --- End the work, whatever it is doing.
 -- @treturn boolean false when there was an outcome already
+-- @usage if not future:cancel() then print(future:result()) end
 function Future:cancel()
   check(self, "cancel")
   if look(self) then return false end
@@ -167,6 +173,7 @@ end
 -- else from the first `done`, `result` or `cancel` that finds it.
 -- @tparam function fn
 -- @treturn Future itself
+-- @usage future:on_done(function(f) print(pcall(f.result, f)) end)
 function Future:on_done(fn)
   check(self, "on_done")
   local meta = getmetatable(fn)

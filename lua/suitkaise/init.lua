@@ -1,5 +1,7 @@
 --- suitkaise: parallel work, shared state and background processes.
--- Everything is a field of this module and loaded when it is first read.
+-- Everything is a field of this module and loaded when it is first read; what
+-- is not described here is on the page of the module that it comes from.
+-- `sk.version` is a string such as `"0.1.0"`.
 -- @module suitkaise
 -- @usage local sk = require "suitkaise"
 -- local hits = sk.Counter(0)
@@ -46,6 +48,16 @@ local FIELDS = {
   interrupts = { "suitkaise.processing", "interrupts" },
   async = { "suitkaise.async" },
 }
+
+--- The number of this process.
+-- @function getpid
+-- @treturn int
+-- @usage print(sk.getpid())
+
+--- How many processors this process may use.
+-- @function cpu_count
+-- @treturn int
+-- @usage local pool = sk.Pool{ workers = 2 * sk.cpu_count() }
 
 local sk = { version = "0.1.0" }
 

@@ -1,6 +1,6 @@
 -- Something that calls a function when nobody holds it any more.
 
---- Make an object: when it is collected, `fn` is called, and must not raise.
+-- Make an object: when it is collected, `fn` is called, and must not raise.
 -- Where Lua knows `<close>` variables, it may be one.
 -- @tparam function fn
 -- @treturn userdata or table

@@ -40,6 +40,7 @@ end
 -- @param name what was written
 -- @tparam {string,...} known
 -- @treturn ?string nil when none is near
+-- @usage options.nearest("wrokers", { "workers", "chunk" }) --> "workers"
 function options.nearest(name, known)
   if type(name) ~= "string" or #name > MAX_NAME then return nil end
   local best
@@ -56,6 +57,7 @@ end
 -- @param name what was written
 -- @tparam {string,...} known
 -- @treturn string
+-- @usage error("no field " .. name .. options.hint(name, { "hits", "misses" }))
 function options.hint(name, known)
   local near = options.nearest(name, known)
   if near then return "; did you mean " .. errors.show(near) .. "?" end
@@ -66,6 +68,7 @@ end
 --- The string keys of a table, sorted.
 -- @tparam table t
 -- @treturn {string,...}
+-- @usage options.names{ b = 1, a = 2 } --> { "a", "b" }
 function options.names(t)
   local names = {}
   for name in pairs(t) do

@@ -225,6 +225,7 @@ local methods = {}
 -- @treturn boolean true; or nil and `"timeout"`: then it was not sent
 -- @raise PipeClosedError; Error when the end is another process's;
 --   SerializationError
+-- @usage anchor:send{ "any", value = true }
 function methods:send(value, timeout)
   local e = type(self) == "table" and rawget(self, "_end")
   if e and not e:is_busy() then
@@ -245,6 +246,7 @@ end
 -- @raise PipeClosedError when all that was sent has been received and the
 --   other end is closed or its process has ended; Error when the end is
 --   another process's
+-- @usage local value, why = point:recv(5)
 function methods:recv(timeout)
   local e = type(self) == "table" and rawget(self, "_end")
   if not e then return recv(self, timeout) end
@@ -256,6 +258,7 @@ end
 --- Close this end: the other one reads what was sent, then hears of it.
 -- Closing twice, or what belongs to another process by now, does nothing.
 -- @function Anchor:close
+-- @usage anchor:close()
 function methods:close()
   check_self(self, "close")
   self._end:close()
@@ -310,6 +313,8 @@ end
 
 --- Keep the point in this process: handing it on is an error until `unlock`.
 -- @function Point:lock
+-- @usage point:lock()
+-- point:send(1) -- it can be used, and not be handed on
 function Point:lock()
   check_self(self, "lock")
   local ok, message, code = self._end:own()
@@ -319,6 +324,8 @@ end
 
 --- Let the point be handed on again.
 -- @function Point:unlock
+-- @usage point:unlock()
+-- process:tell(point)
 function Point:unlock()
   check_self(self, "unlock")
   self._end:lock(false)

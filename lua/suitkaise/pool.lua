@@ -55,6 +55,7 @@ local SPEC = {
 --   results instead of raising them
 -- @treturn Pool
 -- @raise ArgumentError; Error when the system has no more processes or memory
+-- @usage local pool = sk.Pool{ workers = 4, retries = 1 }
 local function new(_, opts)
   local checked = options.check("Pool", opts, SPEC, "caller")
   local workers = checked.workers or core.cpu_count()
@@ -160,6 +161,7 @@ end
 -- Closing twice is fine.
 -- @tparam[opt=5] number timeout seconds; workers that take longer are killed,
 --   stopped ones at once
+-- @usage pool:close()
 function Pool:close(timeout)
   check_pool(self, "Pool:close")
   if timeout ~= nil and not views.is_seconds(timeout) then
@@ -172,6 +174,7 @@ function Pool:close(timeout)
 end
 
 --- Kill the workers at once.
+-- @usage pool:terminate()
 function Pool:terminate()
   if begin_end(self, "Pool:terminate", "terminated") then self.crew:kill() end
 end
@@ -227,6 +230,10 @@ end
 -- @tparam[opt=true] boolean|function show a bar on the terminal, or
 --   `function(completed, total)` (total is nil for an iterator)
 -- @treturn Pool a view of the same pool
+-- @usage pool:progress(true):map(fn, items)
+-- pool:progress(function(completed, total)
+--   print(completed, total)
+-- end):map(fn, items)
 function modifiers:progress(show)
   pool_and_how(self, "progress")
   if show == nil then show = true end
@@ -243,6 +250,9 @@ end
 -- @tparam number seconds
 -- @treturn Pool a view of the same pool
 -- @raise by the verbs: ResultTimeoutError (`timeout`)
+-- @usage local ok, err = pcall(function()
+--   return pool:timeout(30):map(fn, items)
+-- end)
 function modifiers:timeout(seconds)
   pool_and_how(self, "timeout")
   if not views.is_seconds(seconds) or seconds == 0 then
@@ -424,6 +434,7 @@ end
 -- @tparam table|function items see @{map}
 -- @treturn table array, `n` items
 -- @raise see @{map}
+-- @usage local pages = pool:unordered_map(fetch, urls)
 function modifiers:unordered_map(fn, items)
   return run_map(self, "unordered_map", fn, items)
 end
@@ -538,6 +549,7 @@ end
 -- @tparam table|function items see @{map}
 -- @treturn function iterator: result, number of the item
 -- @raise see @{map}
+-- @usage for page, i in pool:unordered_imap(fetch, urls) do print(i, page) end
 function modifiers:unordered_imap(fn, items)
   return iterate(self, "unordered_imap", fn, items)
 end

@@ -13,6 +13,7 @@ local processing = {}
 -- `stop`, and the wait raises Interrupted.
 -- @tparam boolean on false: whatever the host does with SIGINT happens
 -- @treturn boolean how it was
+-- @usage sk.interrupts(false)
 function processing.interrupts(on)
   if type(on) ~= "boolean" then
     errors.argument("interrupts", "on", on, "true or false")

@@ -100,6 +100,9 @@ end
 --- Start the coordinator, unless it runs. What was queued takes effect.
 -- @function Share:start
 -- @treturn Share itself
+-- @usage share:stop()
+-- share.hits = 1 -- queued
+-- share:start()
 function methods.start(self)
   local st = state_of(self, "start")
   local ok, message, code = st.root.handle:start()
@@ -108,11 +111,12 @@ function methods.start(self)
 end
 
 --- Apply what is queued, then end the coordinator. Writes queue up from here
--- on and take effect on @{Share:start}.
+-- on and take effect on @{Share:start}. `share:exit` is the same.
 -- @function Share:stop
 -- @tparam[opt=5] number timeout seconds
 -- @treturn boolean true when all was applied; false: the coordinator did not
 --   end in time and was killed, the rest is applied after the next start
+-- @usage local is_clean = share:stop()
 function methods.stop(self, timeout)
   local st = state_of(self, "stop")
   check_timeout("stop", timeout)
@@ -128,6 +132,7 @@ methods.exit = methods.stop
 
 --- Remove all that is in it.
 -- @function Share:clear
+-- @usage share:clear()
 function methods.clear(self)
   local st = state_of(self, "clear")
   root.clear(st.root, "share:clear", "", 0)
@@ -139,6 +144,7 @@ end
 -- all of it blocks. `sk.async.Share()` makes a share of this kind.
 -- @function Share:asynced
 -- @treturn Share
+-- @usage sk.async.run(function() print(share:asynced().hits) end)
 function methods.asynced(self)
   return proxy.asynced(state_of(self, "asynced"))
 end
@@ -174,6 +180,7 @@ end
 --- The errors of calls and writes that nobody waited for: the last 64.
 -- @function Share:errors
 -- @treturn {error,...} oldest first
+-- @usage for _, err in ipairs(share:errors()) do print(err) end
 function methods.errors(self)
   local st = state_of(self, "errors")
   root.flush(st.root, "share:errors", st.root.read_timeout)
@@ -191,6 +198,8 @@ end
 -- @function Share:flush
 -- @tparam[opt] number timeout seconds
 -- @raise ShareTimeoutError, ShareStoppedError, ShareDownError
+-- @usage share.stats:record(16.6)
+-- share:flush() -- raises what the call raised
 function methods.flush(self, timeout)
   local st = state_of(self, "flush")
   check_timeout("flush", timeout)
@@ -210,6 +219,7 @@ end
 -- coordinator that was replaced has to be told again.
 -- @function Share:reconnect_all
 -- @tparam[opt] table auth
+-- @usage share:reconnect_all{ ["luasql.postgres"] = { ["*"] = "secret" } }
 function methods.reconnect_all(self, auth)
   local st = state_of(self, "reconnect_all")
   if auth ~= nil and type(auth) ~= "table" then
@@ -223,12 +233,12 @@ end
 
 local properties = {}
 
---- Is there a coordinator, or will there be one at once?
+-- Is there a coordinator, or will there be one at once?
 function properties.is_running(st)
   return st.root.handle:state() == "running"
 end
 
---- The coordinator's process; nil while the share is stopped. One that is
+-- The coordinator's process; nil while the share is stopped. One that is
 -- being started or replaced is waited for.
 function properties.coordinator_pid(st)
   local handle, ends = st.root.handle, core.now() + PID_TIMEOUT
@@ -283,6 +293,9 @@ values.plain[Share] = function(self) return proxy.copy_table(states[self]) end
 -- ---- the module ----
 
 --- Make a share and start its coordinator.
+-- Fields: `is_running`; `coordinator_pid`, nil while it is stopped;
+-- `has_error`, are there errors that nobody waited for? All other names are
+-- the user's, but for those of the methods.
 -- @function Share
 -- @tparam[opt] table given `name`: by which other programs of the same user
 --   can open it; `max_bytes`: of stored values (256 MiB; address
@@ -291,6 +304,7 @@ values.plain[Share] = function(self) return proxy.copy_table(states[self]) end
 --   ShareTimeoutError (30)
 -- @treturn Share
 -- @raise ArgumentError, ShareError
+-- @usage local share = sk.Share{ name = "game", max_bytes = 64 * 1024 * 1024 }
 local function new(_, given)
   local o = options.check("Share", given, OPTIONS, "caller")
   local self, message, code = new_root(core.share_create, o)

@@ -37,23 +37,27 @@ return shared
 -- @function Counter
 -- @tparam[opt=0] int initial
 -- @raise ArgumentError
+-- @usage local hits = sk.Counter(0)
 
 --- Add to it. No update is ever lost.
 -- @function Counter:increment
 -- @tparam[opt=1] int n
 -- @treturn int the new value
 -- @raise ArgumentError
+-- @usage print(hits:increment(), hits:increment(5)) --> 1 6
 
 --- Subtract from it.
 -- @function Counter:decrement
 -- @tparam[opt=1] int n
 -- @treturn int the new value
 -- @raise ArgumentError
+-- @usage print(sk.Counter(10):decrement()) --> 9
 
 --- Replace its value.
 -- @function Counter:set
 -- @tparam int n
 -- @raise ArgumentError
+-- @usage hits:set(0)
 
 --- Something that is so or not: `value` is true or false.
 -- @type Flag
@@ -62,27 +66,33 @@ return shared
 -- @function Flag
 -- @tparam[opt=false] boolean initial
 -- @raise ArgumentError
+-- @usage local stop = sk.Flag(false)
 
 --- Make it true and wake all who wait for it.
 -- @function Flag:set
+-- @usage stop:set()
 
 --- Make it false.
 -- @function Flag:clear
+-- @usage stop:clear()
 
 --- Turn it over.
 -- @function Flag:toggle
 -- @treturn boolean the new value
+-- @usage print(sk.Flag(false):toggle()) --> true
 
 --- Sleep until it is true.
 -- @function Flag:wait
 -- @tparam[opt] number timeout seconds; nil waits for ever, 0 only looks
 -- @treturn boolean false when the time ran out
 -- @raise ArgumentError
+-- @usage if not stop:wait(10) then print "still running" end
 
 --- Yield the running task instead of blocking, see @{suitkaise.async}:
 -- `flag:asynced():wait(timeout)`.
 -- @function Flag:asynced
 -- @return a view with the method `wait`
+-- @usage sk.async.run(function() stop:asynced():wait(10) end)
 
 --- How much of a known amount of work is done.
 -- Fields: `completed`, `total`, `percent` (0 to 100), `is_complete`, `rate`
@@ -96,12 +106,14 @@ return shared
 -- @function Progress
 -- @tparam int total
 -- @raise ArgumentError
+-- @usage local progress = sk.Progress(1000)
 
 --- Note steps that are done.
 -- @function Progress:increment
 -- @tparam[opt=1] int n at least 0
 -- @treturn int how many are done now
 -- @raise ArgumentError
+-- @usage print(progress:increment(5))
 
 --- Draw a bar on stderr and keep it up to date: whenever this process
 -- increments or waits. On a terminal it is one line, redrawn ten times a
@@ -116,7 +128,9 @@ return shared
 -- @tparam[opt] number timeout seconds; nil waits for ever, 0 only looks
 -- @treturn boolean false when the time ran out
 -- @raise ArgumentError
+-- @usage if progress:wait(60) then print "done" end
 
 --- The same for tasks: `progress:asynced():wait(timeout)`.
 -- @function Progress:asynced
 -- @return a view with the method `wait`
+-- @usage sk.async.run(function() progress:asynced():wait() end)

@@ -276,6 +276,8 @@ local TIMEOUT_SPEC = { isolate = { type = "boolean", default = false } }
 -- @treturn Skfunction a view
 -- @raise ArgumentError; by a call: FunctionTimeoutError (`timeout`), and with
 --   `isolate` TaskError and WorkerDiedError
+-- @usage local page = fetch:timeout(5)(url)
+-- local size = measure:timeout(5, { isolate = true })(path)
 function modifiers:timeout(seconds, opts)
   check_self(self, "timeout")
   if not views.is_seconds(seconds) or seconds == 0 then
@@ -296,6 +298,8 @@ end
 -- @tparam number per_second
 -- @tparam[opt] Counter schedule of several functions together
 -- @treturn Skfunction a view
+-- @usage local gentle = fetch:rate_limit(10)
+-- for _, url in ipairs(urls) do print(gentle(url)) end
 function modifiers:rate_limit(per_second, schedule)
   check_self(self, "rate_limit")
   if type(per_second) ~= "number" or not (per_second > 0)
@@ -364,6 +368,8 @@ end
 -- @treturn Skfunction a view
 -- @raise ArgumentError for a name that is none, and where the VM cannot tell
 --   the names (C functions, stripped bytecode)
+-- @usage local to_ann = mail:bind{ to = "ann" }
+-- to_ann("hi", "see you")
 function modifiers:bind(values)
   check_self(self, "bind")
   check_values(self, "Skfunction:bind", values)
@@ -520,6 +526,7 @@ end
 -- @function is_function
 -- @param value
 -- @treturn boolean
+-- @usage sk.skfunction.is_function(fetch) --> true
 function skfunction.is_function(value)
   return type(value) == "function" or is_skfunction(value)
 end
@@ -528,6 +535,10 @@ end
 -- @function convert_callables
 -- @tparam function fn
 -- @treturn Skfunction
+-- @usage local each = sk.skfunction.convert_callables(function(fn, list)
+--   for _, x in ipairs(list) do fn:retry()(x) end
+-- end)
+-- each(print, { 1, 2 })
 function skfunction.convert_callables(fn)
   check_function("convert_callables", fn)
   if is_skfunction(fn) then fn = fn.fn end
@@ -574,6 +585,7 @@ end
 -- @tparam string name
 -- @treturn Skfunction
 -- @raise ArgumentError when there is none
+-- @usage sk.skfunction.get("mail")("hi", "see you")
 function skfunction.get(name)
   check_name("get", name)
   local view = registry[name]
@@ -588,6 +600,7 @@ end
 --- All names.
 -- @function names
 -- @treturn {string,...} sorted
+-- @usage print(table.concat(sk.skfunction.names(), " "))
 function skfunction.names()
   return options.names(registry)
 end
@@ -596,6 +609,7 @@ end
 -- @function unregister
 -- @tparam string name
 -- @treturn boolean was there one?
+-- @usage sk.skfunction.unregister("mail")
 function skfunction.unregister(name)
   check_name("unregister", name)
   local was = registry[name] ~= nil
@@ -609,6 +623,9 @@ end
 -- @tparam function fn
 -- @tparam[opt] string name
 -- @treturn Skfunction
+-- @usage local send = sk.skfunction.autoregister(mail, "mail")
+-- send("ann", "hi")
+-- sk.skfunction.get("mail")("bob", "hi")
 function skfunction.autoregister(fn, name)
   check_function("autoregister", fn)
   if name ~= nil then check_name("autoregister", name) end
@@ -633,6 +650,8 @@ Builder.__index = Builder
 -- @function build
 -- @tparam function fn
 -- @treturn table with `set(name, value)` and `done()`
+-- @usage local note = sk.skfunction.build(mail):set("subject", "note"):done()
+-- note("eve")
 function skfunction.build(fn)
   check_function("build", fn)
   return setmetatable({ view = skfunction.skf(fn) }, Builder)

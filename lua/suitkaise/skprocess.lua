@@ -97,6 +97,8 @@ Skprocess.__index = index
 -- afterwards the other does not see, unless it is synced or told.
 -- @raise ProcessError when the system has no more processes or memory;
 --   ArgumentError about `config`; Error when it runs already
+-- @usage local p = Count(5)
+-- p:start()
 function Skprocess:start()
   local state = state_of(self, "start")
   state.api.start(self, state)
@@ -104,8 +106,10 @@ end
 
 --- Wait for its end.
 -- @tparam[opt] number timeout seconds
+-- @param[opt] waiter the library's own: how it waits
 -- @treturn boolean false when the time ran out
 -- @raise Interrupted
+-- @usage if not p:wait(10) then p:kill() end
 function Skprocess:wait(timeout, waiter)
   local state = state_of(self, "wait")
   check_timeout(state, "wait", timeout)
@@ -114,9 +118,11 @@ end
 
 --- Wait for its end and get its result.
 -- @tparam[opt] number timeout seconds
+-- @param[opt] waiter the library's own: how it waits
 -- @return what `__result__` returned
 -- @raise ProcessError (`current_run`, `original_error`, `traceback`, `pid`)
 --   or one of its classes; ResultTimeoutError; Interrupted
+-- @usage print(p:result())
 function Skprocess:result(timeout, waiter)
   local state = state_of(self, "result")
   check_timeout(state, "result", timeout)
@@ -126,6 +132,7 @@ end
 --- Start it, wait for its end, get its result.
 -- @return what `__result__` returned
 -- @raise see @{start} and @{result}
+-- @usage print(Count(5):run()) --> 5
 function Skprocess:run()
   self:start()
   return (self:result())
@@ -133,12 +140,15 @@ end
 
 --- Let it come to its end: it finishes the section that it is in, then
 -- `__onfinish__` and `__result__`. From either side. Does not wait.
+-- @usage p:stop()
+-- print(p:result())
 function Skprocess:stop()
   local state = state_of(self, "stop")
   state.api.stop(state)
 end
 
 --- End it at once, without a result.
+-- @usage p:kill()
 function Skprocess:kill()
   local state = state_of(self, "kill")
   state.api.kill(state)
@@ -146,6 +156,9 @@ end
 
 --- Bring the fields that it synced last (`config.join_in`) into this object.
 -- @treturn boolean were there newer ones than last time?
+-- @usage p.config.join_in = 5
+-- p:start()
+-- if p:sync() then print(p.n) end
 function Skprocess:sync()
   local state = state_of(self, "sync")
   return (state.api.sync(state))
@@ -158,6 +171,7 @@ end
 -- @treturn boolean false when the process has ended
 -- @raise QueueFullError when `config.max_queued` bytes wait already;
 --   SerializationError
+-- @usage p:tell{ command = "pause" }
 function Skprocess:tell(value)
   local state = states[self] or state_of(self, "tell")
   return (state.api.tell(state, value))
@@ -165,8 +179,10 @@ end
 
 --- Get the next value that the other side told.
 -- @tparam[opt] number timeout seconds; 0 only looks
+-- @param[opt] waiter the library's own: how it waits
 -- @return the value; or nil and `"timeout"`, `"closed"` (the process has ended
 --   and everything was read) or, in the process, `"stopped"`
+-- @usage local value, why = p:listen(5)
 function Skprocess:listen(timeout, waiter)
   local state = states[self] or state_of(self, "listen")
   check_timeout(state, "listen", timeout)
@@ -215,6 +231,7 @@ Skprocess.__deserialize = fields.deserialize
 
 --- The end of a block that holds it: `local p <close> = Worker()`. Stops it,
 -- and kills it when that takes longer than five seconds.
+-- @usage local p <close> = Count(5)
 function Skprocess:__close()
   local state = state_of(self, "close")
   if state.api.close then state.api.close(state, waiter_of(state)) end

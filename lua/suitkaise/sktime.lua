@@ -45,6 +45,7 @@ end
 --- Seconds since 1970, with a fraction. The clock on the wall can be set
 -- back; to measure, use a Timer.
 -- @treturn number
+-- @usage local began = sk.sktime.time()
 function sktime.time()
   return clock.time()
 end
@@ -53,6 +54,7 @@ end
 -- @tparam number seconds
 -- @treturn number @{time} afterwards
 -- @raise ArgumentError
+-- @usage sk.sktime.sleep(0.1)
 function sktime.sleep(seconds)
   check_number("sleep", "seconds", seconds, 0, SECONDS)
   clock.sleep(seconds)
@@ -64,6 +66,7 @@ end
 -- @tparam[opt=now] number t2
 -- @treturn number at least 0
 -- @raise ArgumentError
+-- @usage print(sk.sktime.elapsed(began))
 function sktime.elapsed(t1, t2)
   check_number("elapsed", "t1", t1, -math.huge, "a number of seconds")
   if t2 == nil then
@@ -138,12 +141,14 @@ end
 
 --- Yield the running task instead of blocking it.
 -- @treturn Yawn a view of the same one
+-- @usage local yawn = sk.sktime.Yawn(0.01, 100):asynced()
 function Yawn:asynced()
   yielding = yielding or make_yielding()
   return yielding(self)
 end
 
 --- Count from the beginning.
+-- @usage yawn:reset()
 function Yawn:reset()
   self.count = 0
 end
@@ -272,6 +277,7 @@ function sktime.timethis(fn, timer)
 end
 
 --- Reset and forget the timers that @{timethis} made by itself.
+-- @usage sk.sktime.clear_global_timers()
 function sktime.clear_global_timers()
   for _, timer in pairs(global_timers) do timer:reset() end
   global_timers = setmetatable({}, { __mode = "k" })

@@ -1,12 +1,11 @@
---- What objects with modifiers share: a modifier makes a new view, with what
+-- What objects with modifiers share: a modifier makes a new view, with what
 -- it says beside what others said, and leaves the old one as it was.
--- @module suitkaise.views
 
 local views = {}
 
 local OBJECT = {} -- a view's key for what it is a view of
 
---- What modifiers said, with one thing more.
+-- What modifiers said, with one thing more.
 -- @tparam table how by the modifiers' names
 -- @tparam string name
 -- @param value
@@ -18,14 +17,14 @@ function views.with(how, name, value)
   return new
 end
 
---- Is it a number of seconds, of at least 0?
+-- Is it a number of seconds, of at least 0?
 -- @param value
 -- @treturn boolean
 function views.is_seconds(value)
   return type(value) == "number" and value >= 0
 end
 
---- The class of views of objects: methods of the view are called with the
+-- The class of views of objects: methods of the view are called with the
 -- object, everything else is the object's.
 -- @tparam string name
 -- @tparam table methods by name: function(object, ...)

@@ -163,7 +163,7 @@ struct record {
 _Static_assert(sizeof(struct record) == 24, "layout is shared");
 
 /* In front of a part of a long command. */
-struct part {
+struct part_head {
   uint64_t total, at;  /* bytes in all, and those that came before */
 };
 

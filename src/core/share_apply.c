@@ -258,7 +258,7 @@ static uint64_t state_off (const sk_share *s, uint32_t lane) {
 
 /* What a part says of itself; *n: bytes of it. */
 static int read_part (const sk_share *s, const uint8_t *data, size_t *n,
-                      struct part *part) {
+                      struct part_head *part) {
   uint64_t left;
   if (*n < sizeof *part) return SKE_CORRUPT;
   memcpy(part, data, sizeof *part);
@@ -280,7 +280,7 @@ static int take_part (sk_coordinator *c, uint32_t lane, const uint8_t *data,
   struct lane_state *l = &c->s->store->lanes[lane];
   uint64_t state = state_off(c->s, lane), off;
   uint64_t loan = atomic_load(&l->loan), loaned = atomic_load(&l->loaned);
-  struct part part;
+  struct part_head part;
   int rc = read_part(c->s, data, &n, &part);
   if (rc) return rc;
   if (part.at == 0) {

@@ -204,8 +204,8 @@ static void publish (sk_port *p, struct outgoing *o) {
 
 /* ---- long commands: parts that the coordinator collects ---- */
 
-static int send_part (sk_port *p, const struct part *where, const void *data,
-                      size_t n, int64_t until) {
+static int send_part (sk_port *p, const struct part_head *where,
+                      const void *data, size_t n, int64_t until) {
   struct outgoing o = { .a = where, .a_len = sizeof *where, .b = data,
                         .b_len = n };
   int rc = wait_room(p, sizeof o.head + sizeof *where + n + 8, until);
@@ -214,7 +214,7 @@ static int send_part (sk_port *p, const struct part *where, const void *data,
 }
 
 static int send_parts (sk_port *p, const void *data, size_t n,
-                       struct part *where, int64_t until) {
+                       struct part_head *where, int64_t until) {
   size_t most = (size_t)(p->share->lane_bytes / 4), at, part;
   int rc;
   for (at = 0; at < n; at += part) {
@@ -227,7 +227,7 @@ static int send_parts (sk_port *p, const void *data, size_t n,
 }
 
 static int send_long (sk_port *p, struct outgoing *o, int64_t until) {
-  struct part where = { o->a_len + o->b_len, 0 };
+  struct part_head where = { o->a_len + o->b_len, 0 };
   int rc = send_parts(p, o->a, o->a_len, &where, until);
   if (!rc) rc = send_parts(p, o->b, o->b_len, &where, until);
   if (!rc) rc = wait_room(p, sizeof o->head, until);

@@ -1,4 +1,10 @@
--- Event and Condition: waits for something that another task says.
+--- Event and Condition: waits for something that another task says.
+-- `async.Event()` is not set at first; `async.Condition(lock)` makes a Lock of
+-- its own if it is given none.
+-- @module suitkaise.async.event
+-- @usage local ready = sk.async.Event()
+-- sk.async.spawn(function() connect() ready:set() end)
+-- ready:wait()
 
 local errors = require "suitkaise.errors"
 local loop = require "suitkaise.async.loop"
@@ -22,26 +28,37 @@ end
 
 -- ---- Event ----
 
---- Wake all who wait, now and until it is cleared.
+--- Set it: whoever waits goes on, and nobody waits until it is cleared.
+-- @function Event:set
+-- @usage ready:set()
 function Event:set()
   check_self(self, Event, "set")
   self._is_set = true
   self.waiting:empty(loop.wake, true)
 end
 
+--- Let tasks wait again.
+-- @function Event:clear
+-- @usage ready:clear()
 function Event:clear()
   check_self(self, Event, "clear")
   self._is_set = false
 end
 
+--- Is it set? Never waits.
+-- @function Event:is_set
+-- @treturn boolean
+-- @usage print(ready:is_set())
 function Event:is_set()
   check_self(self, Event, "is_set")
   return self._is_set
 end
 
 --- Wait until it is set.
+-- @function Event:wait
 -- @tparam[opt] number timeout seconds
 -- @treturn boolean false when the time ran out
+-- @usage if not ready:wait(5) then print "still not" end
 function Event:wait(timeout)
   check_self(self, Event, "wait")
   local deadline = Task.deadline("Event:wait", timeout)
@@ -53,11 +70,20 @@ end
 
 -- ---- Condition ----
 
+--- Take the lock of the condition.
+-- @function Condition:acquire
+-- @tparam[opt] number timeout seconds
+-- @treturn boolean false when the time ran out
+-- @usage local changed = sk.async.Condition()
+-- changed:acquire()
 function Condition:acquire(timeout)
   check_self(self, Condition, "acquire")
   return self.lock:acquire(timeout)
 end
 
+--- Give the lock back.
+-- @function Condition:release
+-- @usage changed:release()
 function Condition:release()
   check_self(self, Condition, "release")
   self.lock:release()
@@ -73,8 +99,11 @@ end
 
 --- Give the lock back, wait until somebody notifies, take the lock again:
 -- also when the wait ends by a timeout or a cancellation.
+-- @function Condition:wait
 -- @tparam[opt] number timeout seconds
 -- @treturn boolean false when the time ran out
+-- @raise Error when nobody has the lock
+-- @usage while #jobs == 0 do changed:wait() end
 function Condition:wait(timeout)
   check_locked(self, "wait")
   local deadline = Task.deadline("Condition:wait", timeout)
@@ -88,7 +117,10 @@ function Condition:wait(timeout)
 end
 
 --- Wake `n` of those who wait, those that came first.
+-- @function Condition:notify
 -- @tparam[opt=1] int n
+-- @raise Error when nobody has the lock
+-- @usage changed:notify()
 function Condition:notify(n)
   check_locked(self, "notify")
   for _ = 1, n or 1 do
@@ -98,6 +130,10 @@ function Condition:notify(n)
   end
 end
 
+--- Wake all who wait.
+-- @function Condition:notify_all
+-- @raise Error when nobody has the lock
+-- @usage changed:notify_all()
 function Condition:notify_all()
   check_locked(self, "notify_all")
   self:notify(self.waiting.n)

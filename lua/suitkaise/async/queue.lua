@@ -1,6 +1,14 @@
--- Queue: values from task to task, in order. A value goes straight to the
+--- Queue: values from task to task, in order. A value goes straight to the
 -- getter that has waited longest; what a cancelled task was not given yet
 -- stays in the queue, what it was given it returns from get.
+-- `async.Queue(capacity)` holds so many values; without a capacity, any number.
+-- @classmod suitkaise.async.queue
+-- @usage local jobs = sk.async.Queue(10)
+-- sk.async.spawn(function()
+--   for _, url in ipairs(urls) do jobs:put(url) end
+--   jobs:close()
+-- end)
+-- for url in function() return jobs:get() end do fetch(url) end
 
 local errors = require "suitkaise.errors"
 local loop = require "suitkaise.async.loop"
@@ -50,6 +58,9 @@ local function let_in(self)
 end
 
 --- How many values are in it.
+-- @function Queue:size
+-- @treturn int
+-- @usage print(jobs:size())
 function Queue:size()
   check_self(self, "size")
   return self.last - self.first + 1
@@ -57,9 +68,11 @@ end
 
 --- Put a value in; wait while it is full. Without a capacity it never waits,
 -- and callbacks of luv may call it too.
+-- @function Queue:put
 -- @param value anything but nil
 -- @tparam[opt] number timeout seconds
 -- @treturn boolean true; or nil and "timeout" or "closed"
+-- @usage local ok, why = jobs:put(url, 1)
 function Queue:put(value, timeout)
   check_self(self, "put")
   if value == nil then
@@ -84,9 +97,11 @@ function Queue:put(value, timeout)
 end
 
 --- Take the first value out; wait while it is empty.
+-- @function Queue:get
 -- @tparam[opt] number timeout seconds
 -- @return the value; or nil and "timeout", or "closed" when it is closed and
 --   empty
+-- @usage local url, why = jobs:get(5)
 function Queue:get(timeout)
   check_self(self, "get")
   local deadline = Task.deadline("Queue:get", timeout)
@@ -106,6 +121,8 @@ end
 
 --- No more values: those in it can still be taken out, then `get` returns
 -- nil and "closed".
+-- @function Queue:close
+-- @usage jobs:close()
 function Queue:close()
   check_self(self, "close")
   self.is_closed = true

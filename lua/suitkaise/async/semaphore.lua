@@ -1,6 +1,16 @@
--- Semaphore and Lock: permits, handed from one task to the next in the order
+--- Semaphore and Lock: permits, handed from one task to the next in the order
 -- in which they asked. A permit that was handed over is the task's own, also
 -- when the task is cancelled before it runs: the cancellation waits.
+-- `async.Semaphore(n)` has n permits, `async.Lock()` has one; a Lock is not
+-- recursive.
+-- @module suitkaise.async.semaphore
+-- @usage local slots = sk.async.Semaphore(10)
+-- local function fetch_politely(url)
+--   slots:acquire()
+--   local ok, page = sk.async.pcall(fetch, url)
+--   slots:release()
+--   return ok and page or nil
+-- end
 
 local errors = require "suitkaise.errors"
 local loop = require "suitkaise.async.loop"
@@ -44,14 +54,19 @@ local function release(self)
 end
 
 --- Take a permit; wait for one if there is none.
+-- @function Semaphore:acquire
 -- @tparam[opt] number timeout seconds
 -- @treturn boolean false when the time ran out
+-- @usage if slots:acquire(5) then work() slots:release() end
 function Semaphore:acquire(timeout)
   check_self(self, Semaphore, "acquire")
   return acquire(self, "Semaphore:acquire", timeout)
 end
 
 --- Give a permit back. Anybody may, a callback of luv too.
+-- @function Semaphore:release
+-- @raise Error when none was taken
+-- @usage slots:release()
 function Semaphore:release()
   check_self(self, Semaphore, "release")
   if self.free >= self.max then
@@ -62,14 +77,20 @@ function Semaphore:release()
 end
 
 --- Take the lock; wait while somebody has it.
+-- @function Lock:acquire
 -- @tparam[opt] number timeout seconds
 -- @treturn boolean false when the time ran out
+-- @usage local lock = sk.async.Lock()
+-- lock:acquire()
 function Lock:acquire(timeout)
   check_self(self, Lock, "acquire")
   return acquire(self, "Lock:acquire", timeout)
 end
 
 --- Give it back.
+-- @function Lock:release
+-- @raise Error when nobody has it
+-- @usage lock:release()
 function Lock:release()
   check_self(self, Lock, "release")
   if self.free > 0 then
@@ -79,6 +100,9 @@ function Lock:release()
 end
 
 --- Has somebody got it?
+-- @function Lock:is_locked
+-- @treturn boolean
+-- @usage print(lock:is_locked())
 function Lock:is_locked()
   check_self(self, Lock, "is_locked")
   return self.free == 0

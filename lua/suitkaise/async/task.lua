@@ -1,5 +1,7 @@
 --- A task: a coroutine that can wait, and a Future of what it returns.
--- @module suitkaise.async.task
+-- @classmod suitkaise.async.task
+-- @usage local task = sk.async.spawn(fetch, url)
+-- local page = task:await(5)
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
@@ -34,13 +36,14 @@ local function function_of(name, callable)
 end
 
 --- Make a task that runs fn(...) soon.
--- @tparam string name of the function, for errors
+-- @local
 function Task.spawn(name, fn, ...)
   if type(fn) ~= "function" then fn = function_of(name, fn) end
   return loop.spawn(Task, fn, select("#", ...), ...)
 end
 
 --- Seconds of core.now at which a wait of `timeout` ends; nil for never.
+-- @local
 function Task.deadline(name, timeout)
   if timeout == nil then return nil end
   if type(timeout) ~= "number" or not (timeout >= 0) then
@@ -86,6 +89,7 @@ function loop.on_failure(task)
 end
 
 --- Report the failures that nobody has asked for.
+-- @local
 function Task.report_failures()
   for failure in pairs(failures) do
     if failure.generation == core.generation() then tell(failure)
@@ -96,6 +100,7 @@ end
 -- ---- outcome ----
 
 --- The results of a task that has ended, or its error raised.
+-- @local
 function Task.outcome(task)
   if task.failed then
     if task.failure then
@@ -134,6 +139,7 @@ end
 -- @return what the task's function returned
 -- @raise its error, unchanged; ResultTimeoutError; CancelledError when the
 --   task was cancelled, or the one that waits
+-- @usage local page = task:await(5)
 function Task:await(timeout)
   check_task(self, "await")
   if self.state ~= "done" then wait_for(self, "Task:await", timeout) end
@@ -166,6 +172,8 @@ end
 -- @tparam[opt] number timeout see @{await}
 -- @return see @{await}
 -- @raise see @{await}
+-- @usage local task = sk.async.spawn(fetch, url)
+-- print(task:result())
 function Task:result(timeout)
   check_task(self, "result")
   if self.state == "done" then return outcome(self) end
@@ -179,6 +187,7 @@ end
 
 --- Has it ended?
 -- @treturn boolean
+-- @usage while not task:done() do sk.async.step(0.002) end
 function Task:done()
   check_task(self, "done")
   return self.state == "done"
@@ -188,6 +197,7 @@ end
 -- catch that to clean up, and wait while it does; after a second every
 -- further wait raises, and one that goes on regardless is left lying.
 -- @treturn boolean false when it had ended
+-- @usage task:cancel()
 function Task:cancel()
   check_task(self, "cancel")
   return loop.cancel(self)
@@ -196,6 +206,7 @@ end
 --- Call a function when it has ended; at once when it has.
 -- @tparam function fn gets the task
 -- @treturn Task itself
+-- @usage task:on_done(function(t) print(pcall(t.result, t)) end)
 function Task:on_done(fn)
   check_task(self, "on_done")
   if not is_callable(fn) then
@@ -217,6 +228,7 @@ function Task:__tostring()
 end
 
 --- A task is bound to its process.
+-- @local
 function Task.__serialize()
   errors.raise("SerializationError", "a task cannot leave its process", 0)
 end

@@ -1,5 +1,8 @@
--- What a caller of a circuit does: sleep, call, raise, tell the user's hooks.
--- `self` is a circuit or what stands for one in a Share; see state.lua.
+--- What a caller of a circuit does: sleep, call, raise, tell the user's hooks.
+-- These are the methods of @{suitkaise.circuit.Circuit}. `self` is a circuit,
+-- or what stands for one in a Share; see state.lua.
+-- @classmod suitkaise.circuit.call
+-- @usage local ok, page = pcall(breaker.call, breaker, fetch, url)
 
 local errors = require "suitkaise.errors"
 
@@ -63,6 +66,8 @@ return function(class, parts)
   -- @tparam[opt] number custom_sleep seconds, instead of the circuit's own
   -- @treturn boolean did it trip? Then it has slept
   -- @raise ArgumentError
+  -- @function Circuit:short
+  -- @usage if breaker:short() then print "tripped" end
   function methods:short(custom_sleep)
     if getmetatable(self) ~= class then check_self(self, "short") end
     check_sleep("short", custom_sleep)
@@ -75,6 +80,8 @@ return function(class, parts)
   -- @tparam[opt] number custom_sleep seconds, instead of the circuit's own
   -- @treturn boolean true
   -- @raise ArgumentError
+  -- @function Circuit:trip
+  -- @usage breaker:trip(0)
   function methods:trip(custom_sleep)
     if getmetatable(self) ~= class then check_self(self, "trip") end
     check_sleep("trip", custom_sleep)
@@ -84,6 +91,8 @@ return function(class, parts)
   end
 
   --- Make it whole, and count from zero. The backoff stays as it is.
+  -- @function Circuit:reset
+  -- @usage breaker:reset()
   function methods:reset()
     if getmetatable(self) ~= class then check_self(self, "reset") end
     if self:apply_reset(now()) then after_reset(self) end
@@ -133,6 +142,8 @@ return function(class, parts)
   -- @raise CircuitBrokenError (`circuit`, `retry_in`: seconds, nil when only
   --   a reset helps; `total_trips`) while it is broken; else what fn raises,
   --   as it is
+  -- @function Circuit:call
+  -- @usage local page = breaker:call(fetch, url)
   function methods:call(fn, ...)
     if getmetatable(self) ~= class then check_self(self, "call") end
     if type(fn) ~= "function" then

@@ -23,8 +23,8 @@ local NO_AUTH = {}
 local kept = {}
 
 --- In the owner, before the fork: what the child is to connect.
--- @tparam table object
--- @treturn ?table for `connect`; nil when its class does not ask for it
+-- -> a table for `connect`; nil when its class does not ask for it.
+-- @local
 function autoreconnect.plan(object)
   local id = getmetatable(object)[FIELD]
   if not id then return nil end
@@ -34,9 +34,8 @@ function autoreconnect.plan(object)
 end
 
 --- In the child, before its first `__prerun__`.
--- @tparam table object
--- @tparam table plan
--- @raise the error of a connection that cannot be made
+-- Raises the error of a connection that cannot be made.
+-- @local
 function autoreconnect.connect(object, plan)
   local resources = require "suitkaise.cerial.resources"
   kept[#kept + 1] = plan
