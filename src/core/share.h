@@ -239,7 +239,7 @@ static inline uint8_t share_mark (uint64_t hash, enum mark_of of) {
   return (uint8_t)((hash ^ hash >> 32 ^ of * 0x55u) % MARKS);
 }
 
-/* share_lane.c: a lane for the calling process, if it has none. */
+/* share_write.c: a lane for the calling process, if it has none. */
 int share_port_claim (sk_port *p);
 void share_ring_get (const sk_share *s, const uint8_t *ring, uint64_t pos,
                      void *to, size_t n);
