@@ -367,8 +367,9 @@ static int progress_total (lua_State *L) {
   return push_whole(L, check_self(L, "total")->goal);
 }
 
-/* raw.finish(c): it is complete, perhaps for long. Killed before the note:
-** the rate sinks on. Before the wake: waiters look again soon. */
+/* raw.finish(c): it is complete, perhaps since long. Killed before the note,
+** we leave a rate that goes on falling; killed before the wake, waiters that
+** notice at their next look. */
 static void finish (handle *h) {
   int64_t took = elapsed_ns(h);
   sk_cell_set_note(h->cell, TIME, took > 0 ? -took : -1);

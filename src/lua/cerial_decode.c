@@ -261,8 +261,9 @@ static int work_index (uint32_t depth, int which) {
   return (int)depth * 2 + 1 + which;
 }
 
-/* The stack has had its share: the outer frame's container is in HAVE_WORK
-** already, its key goes there, and the new container takes its place. */
+/* Deeper frames share one place on the stack: the outer frame's container is
+** in HAVE_WORK already, its key goes there, and the new container takes the
+** place. */
 static int replace_container (lua_State *L, decoder *d) {
   const dframe *outer = &d->frames[d->depth - 1];
   if (outer->phase == EXPECT_VALUE && !outer->key_slot) {

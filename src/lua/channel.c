@@ -542,7 +542,7 @@ static int channel_has_finished (lua_State *L) {
   return 1;
 }
 
-/* set_end(seconds): the time that all of it may take, from now on */
+/* set_end(seconds): the time that the whole process may take from now on */
 static int channel_set_end (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, 1);
   atomic_store(&c->life->end_ns, lsk_after(sk_now_ns(), L, 2));

@@ -104,8 +104,8 @@ static void give_back_bell (lua_State *L, sk_bell *bell) {
 }
 
 /* wait({ link... }, { process... }, "lazy" | "eager", seconds)
-** -> true when there may be something to do, else false. The order of a
-** signal (EINTR) counts as something: Lua's own handlers want to run. */
+** -> true when there may be something to do, else false. A signal that ends
+** the wait (EINTR) counts as something: Lua's own handlers want to run. */
 static int core_wait (lua_State *L) {
   static const char *const depths[] = { "lazy", "eager", NULL };
   sk_wait w;

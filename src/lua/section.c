@@ -87,7 +87,7 @@ static void on_alarm (int signal) {
 enum { ARG_CHANNEL = 1, ARG_SECTION, ARG_LIMIT, ARG_BOUNDED, ARG_FN, ARG_SELF,
        ARG_DESCRIBE, ARG_SOFT };
 
-/* What the section's own limit and the end of all of it come to. */
+/* The section's own limit, or the end of the whole process if that is first. */
 static void set_deadline (lua_State *L, life *f, int64_t now) {
   int64_t deadline = lsk_after(now, L, ARG_LIMIT);
   int64_t limit = deadline ? deadline - now : 0;
@@ -202,7 +202,7 @@ static int channel_running (lua_State *L) {
 }
 
 /* on_late(fn): fn(section, limit) makes the error of a limit; limit 0: the
-** time of all of it is over */
+** time of the whole process is over */
 static int channel_on_late (lua_State *L) {
   luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_settop(L, 2);

@@ -360,7 +360,7 @@ static int share_call (lua_State *L) {
   lsk_share *h = lsk_checkshare(L, 1);
   int is_answered = lua_toboolean(L, 6), top = lua_gettop(L), i, rc;
   int64_t ns = lsk_optseconds(L, 7, -1);
-  sk_command cmd = { .kind = LSK_CALL };
+  sk_command cmd = { .kind = SK_CALL };
   lsk_payload *p;
   size_t writes = 0;
   sk_receipt r;

@@ -21,9 +21,6 @@ enum {
 /* The field of an object that holds its class's token. */
 #define LSK_CLASS_FIELD "\0class"
 
-/* Commands of the Lua side; see lua/suitkaise/share/serve.lua. */
-enum { LSK_CALL = SK_CALL };
-
 /* What share_quick's last read found. LuaJIT declares it too. */
 typedef struct lsk_look {
   double number;

@@ -14,7 +14,7 @@
 
 enum { MOST_PATH = 512, MOST_BYTES = 2048 };
 
-/* Not SKE_BUSY: there is no such share, path or key for this way at all. */
+/* This way cannot do it, whatever the reason: what sk_port_try says as well. */
 enum { SLOW = SKE_BUSY };
 
 SK_API int lsk_share_quick_get (lsk_share *h, const char *path, size_t len,

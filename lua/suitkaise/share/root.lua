@@ -39,8 +39,8 @@ end
 -- Lua 5.1 cannot yield in a metamethod; see proxy.lua.
 root.metamethods = 0
 
--- What waits in tasks, if this wait is one.
-local function resting(self)
+-- suitkaise.async.shares, if whoever waits is a task that is to yield; or nil.
+local function task_waits(self)
   if not self.is_async or root.metamethods > 0 then return nil end
   local shares = package.loaded["suitkaise.async.shares"]
   if not shares then
@@ -53,7 +53,7 @@ end
 -- Call look(seconds) until its first result is not nil or it fails with
 -- another code than a timeout. -> what it returned.
 local function insist(self, look, timeout)
-  local shares = resting(self)
+  local shares = task_waits(self)
   local holder = shares and shares.current() or self
   local deadline, n = nil, 0
   local slice = shares and 0 or SLICE
@@ -167,7 +167,7 @@ function root.get(self, where, path, depth, key, how, seen)
     return handle:change_get(path, depth, key)
   elseif kind == nil then
     local is_ready = true
-    if code == "SKE_TIMEOUT" and resting(self) then
+    if code == "SKE_TIMEOUT" and task_waits(self) then
       is_ready, value, code = settle(self, self.read_timeout, path, depth, key,
                                      how)
       how = how + kinds.APPLIED
@@ -191,7 +191,7 @@ function root.list(self, where, path, depth, seen)
     if handle:change_get(path, depth) == kinds.ABSENT then return nil end
     return handle:change_list(path, depth)
   elseif keys == nil and rest == "SKE_TIMEOUT" then
-    local is_ready, is_applied = true, resting(self) ~= nil
+    local is_ready, is_applied = true, task_waits(self) ~= nil
     if is_applied then
       is_ready, values, rest = settle(self, self.read_timeout, path, depth,
                                       nil, kinds.ENTRIES)
@@ -238,7 +238,7 @@ end
 -- In tasks: queue a command by put(seconds); a full lane is waited for without
 -- blocking. -> what pcall(put) returned
 local function queue(self, put)
-  local shares = resting(self)
+  local shares = task_waits(self)
   if not shares then return pcall(put, self.read_timeout) end
   local ok, first, second, code, what
   first, second, code, what = insist(self, function()
@@ -283,7 +283,7 @@ local function finish(self, where, receipt, rests, done, ...)
     handle:forget(sent, reply)
     root.fail(where, message, code)
   end
-  local shares = resting(self)
+  local shares = task_waits(self)
   if shares and shares.rest(handle, rests, receipt[3] - core.now()) then
     handle:forget(sent, reply)
     shares.deliver()
@@ -360,14 +360,14 @@ end
 
 --- In a task: wait until all that was queued is applied, if it is in time.
 function root.settle(self, timeout)
-  if resting(self) then settle(self, timeout) end
+  if task_waits(self) then settle(self, timeout) end
 end
 
 --- Wait until all that was queued is applied.
 function root.flush(self, where, timeout)
   local handle = self.handle
   local done, message, code
-  if resting(self) and not handle:is_serving() then
+  if task_waits(self) and not handle:is_serving() then
     done, message, code = settle(self, timeout)
   else
     done, message, code = insist(self, function(seconds)
@@ -382,7 +382,7 @@ local GRACE = 0.25 -- seconds that a read may take when a wait is over
 -- look(), which does not wait for reads much longer than until `deadline`.
 local function look_until(self, look, deadline)
   if not deadline then return look() end
-  local shares = resting(self)
+  local shares = task_waits(self)
   local holder = shares and shares.current() or self
   local before = holder.read_until
   holder.read_until = deadline + GRACE
@@ -405,7 +405,7 @@ function root.wait_until(self, look, timeout)
     if handle:is_serving() then
       root.fail("wait_for", nil, "SKE_SERVING")
     end
-    local shares = resting(self)
+    local shares = task_waits(self)
     local left = deadline and deadline - core.now() or MAX_WAIT
     if left <= 0 then return false end
     local slice = shares and 0 or SLICE
