@@ -103,6 +103,11 @@ describe("errors", function()
       return bytes
     end)
     assert.matches("cerial_errors_spec.lua:" .. line + 2, err.where, 1, true)
+    _, err = pcall(function()
+      local value = cerial.deserialize(5)
+      return value
+    end)
+    assert.matches("cerial_errors_spec.lua:" .. line + 7, err.where, 1, true)
   end)
 
   it("of options name the nearest", function()

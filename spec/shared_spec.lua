@@ -360,8 +360,8 @@ for way, set in pairs(ways) do
     it("refuses a timeout that is none", function()
       local f = Flag()
       for shown, bad in pairs { ['"1"'] = "1", ["-1"] = -1 } do
-        assert.equal("Flag:wait: timeout must be seconds (at least 0) or nil, "
-          .. "got " .. shown, (refusal(f.wait, f, bad)))
+        assert.equal("Flag:wait: timeout must be a number of seconds of at "
+          .. "least 0, got " .. shown, (refusal(f.wait, f, bad)))
       end
       refusal(f.wait, f, 0 / 0)
     end)

@@ -94,7 +94,7 @@ end
 
 local function check_bytes(name, bytes)
   if type(bytes) ~= "string" then
-    errors.argument(name, "bytes", bytes, "a string", 3)
+    errors.argument(name, "bytes", bytes, "a string", "caller")
   end
 end
 

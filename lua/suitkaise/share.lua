@@ -64,15 +64,14 @@ local function proxy_of(self)
 end
 
 local NAME_CODES = {
-  SKE_INVAL = "a share's name is 1 to 64 of A-Z a-z 0-9 _ . - and does not "
-    .. "begin with a dot",
   SKE_BUSY = "the name is in use; Share.open uses the share that has it",
   SKE_ABSENT = "there is no share of that name",
 }
 
-local function refuse_name(name, message, code)
+local function refuse_name(fname, name, message, code)
   if code == "SKE_INVAL" then
-    errors.argument("Share", "name", name, NAME_CODES.SKE_INVAL, "caller")
+    errors.argument(fname, "name", name, "1 to 64 of A-Z a-z 0-9 _ . - and "
+                    .. "not begin with a dot", "caller")
   end
   root.fail("share " .. errors.show(name), NAME_CODES[code] or message,
             not NAME_CODES[code] and code or nil)
@@ -309,7 +308,7 @@ local function new(_, given)
   local o = options.check("Share", given, OPTIONS, "caller")
   local self, message, code = new_root(core.share_create, o)
   if not self then
-    if o.name then refuse_name(o.name, message, code) end
+    if o.name then refuse_name("Share", o.name, message, code) end
     root.fail("Share", message, code)
   end
   return methods.start(proxy_of(self))
@@ -330,7 +329,7 @@ function Share.open(name, given)
   local o = options.check("Share.open", given, OPEN_OPTIONS, "caller")
   o.name = name
   local self, message, code = new_root(core.share_open, o)
-  if not self then refuse_name(name, message, code) end
+  if not self then refuse_name("Share.open", name, message, code) end
   return proxy_of(self)
 end
 

@@ -502,7 +502,7 @@ enum sk_command_kind {
   SK_ADD,      /* payload: a number; answers the new one */
   SK_CLEAR,    /* the table at the path, or the root */
   SK_READ,     /* answers the value, of a table only its size */
-  SK_LIST,     /* answers a table's pairs, see sk_share_list */
+  SK_LIST,     /* answers a table's pairs, see sk_port_list */
   SK_SYNC,     /* changes nothing: its answer says that all before is done */
   SK_CALL      /* this and above: for the share's handler */
 };
@@ -547,8 +547,8 @@ typedef struct sk_share_options {
 ** sk_share_start. SKE_FOREIGN: the file or folder of that name is not only
 ** this user's. */
 SK_API int sk_share_create (const sk_share_options *o, sk_share **out);
-/* Use a named share of this user; the next one is by descriptor, as
-** sk_segment_attach. Of the options only handler, dropped, arg and
+/* Use a share that another process of this user made: by its name, or by a
+** descriptor of it, as sk_segment_attach does. Of the options only handler, dropped, arg and
 ** call_limit_ns count; NULL: none. Without the handler that its creator had,
 ** this process never starts its coordinator. A process has each share once:
 ** opened again, it is the same, and closed as often. SKE_ABSENT: no such

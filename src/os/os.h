@@ -39,7 +39,7 @@ void os_random (void *buf, size_t n);
 int os_lock (int fd, uint64_t at);
 /* One that many processes hold at once. */
 int os_lock_shared (int fd, uint64_t at);
-/* The same, when it is free. */
+/* As os_lock, but wait until it is free. */
 int os_lock_wait (int fd, uint64_t at);
 void os_unlock (int fd, uint64_t at);
 /* The process other than this one that holds one of n bytes (0: all from

@@ -110,17 +110,25 @@ local TEXTS = {
     .. "self, or return what the caller is to write",
 }
 
+-- What a raised value says, if it says anything.
+local function text_of(err)
+  if type(err) == "table" and err.message ~= nil then err = err.message end
+  local meta = debug.getmetatable(err)
+  if type(err) == "table" and not (meta and meta.__tostring) then
+    return "it raised a table"
+  end
+  local ok, text = pcall(tostring, err)
+  return ok and text or errors.show(err)
+end
+
 --- The error of a call that raised: `report` is what serve.lua made of it.
 function root.call_error(where, report)
   if type(report) ~= "table" or errors.is(report, "Error") then
     report = { error = report }
   end
   local original = report.error
-  local message = type(original) == "table" and original.message or original
-  local ok, text = pcall(tostring, message)
   return errors.new("ShareCallError", {
-    message = (where or report.call or "share") .. ": "
-      .. (ok and text or errors.show(message)),
+    message = (where or report.call or "share") .. ": " .. text_of(original),
     original_error = original, traceback = report.traceback,
     pid = report.pid, call = report.call,
   })

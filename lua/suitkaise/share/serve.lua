@@ -35,13 +35,20 @@ local function set_of(self, keys)
   return set
 end
 
+local function method_of(self, object, name)
+  self.calling = name
+  local method = object[name]
+  if method == nil then error("the object has no such method", 0) end
+  return method
+end
+
 --- A method of an object. `keys`: of the fields that it may change, which
 -- readers were told to wait for; false: all.
 function actions.method(self, path, depth, keys, name, ...)
   local mirror = Mirror.at(self, path, depth)
   local object = mirror.object
-  self.calling = name
-  return store(mirror, set_of(self, keys), object[name](object, ...))
+  return store(mirror, set_of(self, keys),
+               method_of(self, object, name)(object, ...))
 end
 
 -- The table that keys lead to, in an object.
@@ -71,8 +78,8 @@ end
 function actions.inner_method(self, path, depth, keys, name, ...)
   local mirror = Mirror.at(self, path, depth)
   local object = descend(mirror.object, keys)
-  self.calling = name
-  return store(mirror, writes_of(mirror, keys[1]), object[name](object, ...))
+  return store(mirror, writes_of(mirror, keys[1]),
+               method_of(self, object, name)(object, ...))
 end
 
 --- Something done to an array or table of the share.

@@ -31,7 +31,7 @@ return function(class, raw, hooks, redraw)
   local function check_timeout(timeout)
     if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
       errors.argument(owner, "timeout", timeout,
-                      "seconds (at least 0) or nil", 3)
+                      "a number of seconds of at least 0", 3)
     end
   end
 
