@@ -143,8 +143,8 @@ local function entries(t)
   return proxy.entries(st)
 end
 
---- Iterate over the entries. Each is as fresh as a read of it when the loop
--- begins, but not all of one instant (those of an object are).
+--- Iterate over the entries, as they are when the loop begins: each as fresh
+-- as a single read, but not all of one instant. Those of an object are.
 -- @param t
 -- @treturn function iterator
 -- @usage for k, v in sk.pairs(share.config) do print(k, v) end

@@ -58,7 +58,7 @@ local DESERIALIZE = {
 
 -- ---- values to bytes ----
 
---- A value as bytes.
+--- Turn a value into bytes.
 -- @param value anything but coroutines, light userdata and userdata without
 --   hooks, wherever in the value they are
 -- @tparam[opt] table given
@@ -79,7 +79,7 @@ function cerial.serialize(value, given)
   return bytes
 end
 
---- Several values, nil included, as bytes for @{deserialize_many}.
+--- Turn several values, nil included, into bytes for @{deserialize_many}.
 -- @param ... the values; what they share stays shared
 -- @treturn string bytes
 -- @raise SerializationError
@@ -140,7 +140,7 @@ local function read(name, bytes, given)
   return (decode(bytes, o.trusted, o.max_depth))
 end
 
---- The value that bytes hold.
+--- Make the value again that bytes hold.
 -- @tparam string bytes
 -- @tparam[opt] table given `trusted`: also functions, modules and classes
 --   that nobody registered, which lets the bytes run code; `max_depth`,
@@ -235,8 +235,8 @@ local function kind_of(type_of)
                   "a name, or a metatable with a __name or registered", 3)
 end
 
---- Teach a type of live things (connections, handles, devices): in the bytes
--- each becomes a Reconnector.
+--- Teach cerial a type of live things (connections, handles, devices): in the
+-- bytes each becomes a Reconnector.
 -- @tparam table|string type_of the metatable of the things, or the name
 --   under which the C library keeps it; the kind in `auth` is that name
 -- @tparam table resource `describe(value) -> description; or nil, reason`: all

@@ -377,9 +377,9 @@ local function late_error(name, job, seconds)
   })
 end
 
--- `background()`: see suitkaise.pool.behind.
-local function begin_behind(pool, said, mode, job)
-  local future = require "suitkaise.pool.behind".start{
+-- `background()`: see suitkaise.pool.background.
+local function begin_background(pool, said, mode, job)
+  local future = require "suitkaise.pool.background".start{
     pool = pool, job = job, name = kind_of(pool) .. ":" .. mode,
     show = job:shower(), timeout = said.timeout, finish = finish_map,
     late = late_error, check = check_usable,
@@ -390,7 +390,7 @@ end
 local function run_map(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
   local job, engine = new_job(pool, mode, said, fn, items), pool.engine
-  if said.background then return begin_behind(pool, said, mode, job) end
+  if said.background then return begin_background(pool, said, mode, job) end
   local show = job:shower()
   local deadline = said.timeout and core.now() + said.timeout or math.huge
   local waiter = waiter_of(pool, said)

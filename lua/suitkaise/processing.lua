@@ -9,8 +9,8 @@ local sections = require "suitkaise.processing.sections"
 
 local processing = {}
 
---- Is Ctrl-C ours while we wait? At first it is: the processes finish as with
--- `stop`, and the wait raises Interrupted.
+--- Say whether Ctrl-C is ours while we wait. At first it is: the processes
+-- finish as with `stop`, and the wait raises Interrupted.
 -- @tparam boolean on false: whatever the host does with SIGINT happens
 -- @treturn boolean how it was
 -- @usage sk.interrupts(false)

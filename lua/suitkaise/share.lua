@@ -296,16 +296,19 @@ values.plain[Share] = function(self) return proxy.copy_table(states[self]) end
 -- `has_error`, are there errors that nobody waited for? All other names are
 -- the user's, but for those of the methods.
 -- @function Share
--- @tparam[opt] table given `name`: by which other programs of the same user
---   can open it; `max_bytes`: of stored values (256 MiB; address
---   space until it is used); `max_processes`: that write at once (64);
---   `read_timeout`: seconds after which a read that is not served raises
---   ShareTimeoutError (30)
+-- @tparam[opt] table opts
+-- @tparam[opt] string opts.name other programs of the same user can open it
+--   by this name
+-- @tparam[opt=256 MiB] int opts.max_bytes of stored values; only address
+--   space until it is used
+-- @tparam[opt=64] int opts.max_processes how many may write at once
+-- @tparam[opt=30] number opts.read_timeout seconds after which a read that is
+--   not served raises ShareTimeoutError
 -- @treturn Share
 -- @raise ArgumentError, ShareError
 -- @usage local share = sk.Share{ name = "game", max_bytes = 64 * 1024 * 1024 }
-local function new(_, given)
-  local o = options.check("Share", given, OPTIONS, "caller")
+local function new(_, opts)
+  local o = options.check("Share", opts, OPTIONS, "caller")
   local self, message, code = new_root(core.share_create, o)
   if not self then
     if o.name then refuse_name("Share", o.name, message, code) end
@@ -318,15 +321,16 @@ end
 -- and classes go by name only there, and no bytecode is believed.
 -- @function Share.open
 -- @tparam string name
--- @tparam[opt] table given `read_timeout`
+-- @tparam[opt] table opts
+-- @tparam[opt=30] number opts.read_timeout seconds
 -- @treturn Share
 -- @raise ArgumentError; ShareError when there is none, or it cannot be used
 -- @usage local share = sk.Share.open("game")
-function Share.open(name, given)
+function Share.open(name, opts)
   if type(name) ~= "string" then
     errors.argument("Share.open", "name", name, "a string", "caller")
   end
-  local o = options.check("Share.open", given, OPEN_OPTIONS, "caller")
+  local o = options.check("Share.open", opts, OPEN_OPTIONS, "caller")
   o.name = name
   local self, message, code = new_root(core.share_open, o)
   if not self then refuse_name("Share.open", name, message, code) end

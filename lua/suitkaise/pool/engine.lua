@@ -140,7 +140,7 @@ local function wants_more(slot, job)
   local chunks = slot.last - slot.first + 1
   if chunks < AHEAD_CHUNKS then return true end
   if chunks >= MAX_CHUNKS then return false end
-  if job.how.is_behind then return true end
+  if job.how.is_background then return true end
   return job.mean ~= nil and slot.waiting * job.mean < AHEAD_SECONDS
 end
 

@@ -2,7 +2,7 @@
 --
 -- Workers are given as much as their lanes hold at once; the rest when somebody
 -- looks at the future, waits for it, or uses the pool.
--- @module suitkaise.pool.behind
+-- @module suitkaise.pool.background
 
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
@@ -10,7 +10,7 @@ local Future = require "suitkaise.future"
 local on_collect = require "suitkaise.on_collect"
 local wait = require "suitkaise.async.wait"
 
-local behind = {}
+local background = {}
 
 local Source = {}
 Source.__index = Source
@@ -65,7 +65,7 @@ end
 -- @tparam table source `pool`, `job`, `name`, `show` (draws the progress),
 --   `timeout` or nil, `finish(pool, job)` -> results or raises,
 --   `late(name, job, timeout)` -> error, `check(pool, name)`
-function behind.start(source)
+function background.start(source)
   local pool, job = source.pool, source.job
   local owner = core.generation()
   source.deadline = source.timeout and core.now() + source.timeout
@@ -73,10 +73,10 @@ function behind.start(source)
   source.sentinel = on_collect(function()
     if owner == core.generation() then job.cancelled = true end
   end)
-  job.how.is_behind = true
+  job.how.is_background = true
   pool.engine.add(pool, job)
   pool.engine.turn(pool)
   return Future.new(setmetatable(source, Source))
 end
 
-return behind
+return background
