@@ -166,28 +166,40 @@ end
 
 -- ---- reading ----
 
+-- A read that could not be served at once: look(seconds, is_applied) until it
+-- is. A task waits first for the writes that the read has to see; the rest of
+-- the arguments says of what.
+local function look_later(self, look, ...)
+  local is_applied = task_waits(self) ~= nil
+  if is_applied then
+    local is_ready, message, code = settle(self, self.read_timeout, ...)
+    if not is_ready then return nil, message, code end
+  end
+  return insist(self, function(seconds)
+    return look(seconds, is_applied)
+  end, self.read_timeout)
+end
+
 --- -> kind, value; kinds.ABSENT when there is none. Of a table or object the
 -- value is its size. `seen` (root.new_seen) is filled.
 function root.get(self, where, path, depth, key, how, seen)
   local handle = self.handle
-  local kind, value, code = handle:get(path, depth, key, how, 0, seen)
-  if kind == nil and handle:is_serving() then
-    return handle:change_get(path, depth, key)
-  elseif kind == nil then
-    local is_ready = true
-    if code == "SKE_TIMEOUT" and task_waits(self) then
-      is_ready, value, code = settle(self, self.read_timeout, path, depth, key,
-                                     how)
-      how = how + kinds.APPLIED
-    end
-    if is_ready then
-      kind, value, code = insist(self, function(seconds)
-        return handle:get(path, depth, key, how, seconds, seen)
-      end, self.read_timeout)
-    end
-    if kind == nil then root.fail(name_of(where, key), value, code) end
-  end
+  local kind, value = handle:get(path, depth, key, how, 0, seen)
+  if kind ~= nil then return kind, value end
+  if handle:is_serving() then return handle:change_get(path, depth, key) end
+  local code
+  kind, value, code = look_later(self, function(seconds, is_applied)
+    return handle:get(path, depth, key,
+                      is_applied and how + kinds.APPLIED or how, seconds, seen)
+  end, path, depth, key, how)
+  if kind == nil then root.fail(name_of(where, key), value, code) end
   return kind, value
+end
+
+-- root.list in one of the share's own calls, which sees what it has changed.
+local function list_in_call(handle, path, depth)
+  if handle:change_get(path, depth) == kinds.ABSENT then return nil end
+  return handle:change_list(path, depth)
 end
 
 --- -> arrays of keys and values, and a table of the kinds of those values
@@ -195,20 +207,11 @@ end
 function root.list(self, where, path, depth, seen)
   local handle = self.handle
   local keys, values, rest = handle:list(path, depth, 0, seen)
-  if keys == nil and rest == "SKE_TIMEOUT" and handle:is_serving() then
-    if handle:change_get(path, depth) == kinds.ABSENT then return nil end
-    return handle:change_list(path, depth)
-  elseif keys == nil and rest == "SKE_TIMEOUT" then
-    local is_ready, is_applied = true, task_waits(self) ~= nil
-    if is_applied then
-      is_ready, values, rest = settle(self, self.read_timeout, path, depth,
-                                      nil, kinds.ENTRIES)
-    end
-    if is_ready then
-      keys, values, rest = insist(self, function(seconds)
-        return handle:list(path, depth, seconds, seen, is_applied)
-      end, self.read_timeout)
-    end
+  if keys == nil and rest == "SKE_TIMEOUT" then
+    if handle:is_serving() then return list_in_call(handle, path, depth) end
+    keys, values, rest = look_later(self, function(seconds, is_applied)
+      return handle:list(path, depth, seconds, seen, is_applied)
+    end, path, depth, nil, kinds.ENTRIES)
   end
   if keys ~= nil then return keys, values, rest end
   if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
