@@ -48,8 +48,8 @@ end
 
 -- ---- is an answer still true? ----
 
--- What an answer depends on is kept in a weak array, five entries for each:
--- what went away no longer equals what is there.
+-- What an answer depends on is kept in a weak array, four entries for each:
+-- kind, where, key, value. What was collected no longer equals what is there.
 local NIL = {}
 
 local function get(t, key) return t[key] end
