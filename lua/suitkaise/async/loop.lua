@@ -394,7 +394,6 @@ function run_ready(limit)
   current, is_running = nil, false
   settle()
 end
-loop.run_ready = run_ready
 
 -- ---- what tasks and primitives call ----
 

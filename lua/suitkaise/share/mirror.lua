@@ -13,6 +13,8 @@ local MOST_MIRRORS = 1000
 local Mirror = {}
 Mirror.__index = Mirror
 
+-- ---- from the share ----
+
 local function load_fields(self, handle)
   local keys, stored = handle:change_list(self.path, self.depth)
   local fields, last = {}, {}
@@ -42,6 +44,8 @@ function Mirror:load()
     self.object = resources.reconnect_all(self.object, self.root.auth)
   end
 end
+
+-- ---- into the share ----
 
 -- Put one field where readers see it, if it is another one than before.
 local function save_field(self, handle, key)
@@ -74,8 +78,8 @@ local function save_whole(self, handle)
   handle:change_save(self.path, self.depth, nil, self.object, kinds.WHOLE)
 end
 
---- Store what may have changed: `writes` are keys, or nil for all.
-function Mirror:save(writes)
+-- Store what may have changed: `writes` are keys, or nil for all.
+local function save(self, writes)
   local handle = self.root.handle
   if self.is_whole then return save_whole(self, handle) end
   if writes then
@@ -86,6 +90,8 @@ function Mirror:save(writes)
   end
   if self.is_tangled then save_whole(self, handle) end
 end
+
+-- ---- those that there are ----
 
 -- Objects come and go: those that nobody calls any more are not kept for ever.
 local function new_mirror(self, path, depth)
@@ -112,7 +118,7 @@ end
 
 --- The call ended well: store what it may have changed, `writes` or all.
 function Mirror:keep(writes)
-  self:save(writes)
+  save(self, writes)
   self.version = self.root.handle:change_version(self.path, self.depth)
 end
 

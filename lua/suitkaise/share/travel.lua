@@ -12,8 +12,8 @@ local states = proxy.states
 
 local travel = {}
 
---- Where the share is found: what stands for it while it travels.
-function travel.address(self)
+-- Where the share is found: what stands for it while it travels.
+local function address_of(self)
   local id, pid, fd = self.handle:where()
   return {
     id = id, pid = pid, fd = fd, coordinator = self.handle:pid(),
@@ -53,7 +53,7 @@ function travel.add(module, name, metatable, describe, restore)
     match = metatable, deserialize = metatable.__deserialize,
     serialize = function(self)
       local st = states[self]
-      return { travel.address(st.root), describe(st) }
+      return { address_of(st.root), describe(st) }
     end,
   })
   travel[name] = metatable
