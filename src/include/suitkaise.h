@@ -548,11 +548,12 @@ typedef struct sk_share_options {
 ** this user's. */
 SK_API int sk_share_create (const sk_share_options *o, sk_share **out);
 /* Use a share that another process of this user made: by its name, or by a
-** descriptor of it, as sk_segment_attach does. Of the options only handler, dropped, arg and
-** call_limit_ns count; NULL: none. Without the handler that its creator had,
-** this process never starts its coordinator. A process has each share once:
-** opened again, it is the same, and closed as often. SKE_ABSENT: no such
-** name; SKE_FOREIGN, SKE_CORRUPT, SKE_VERSION: it cannot be used. */
+** descriptor of it, as sk_segment_attach does. Of the options only handler,
+** dropped, arg and call_limit_ns count; NULL: none. Without the handler that
+** its creator had, this process never starts its coordinator. A process has
+** each share once: opened again, it is the same, and closed as often.
+** SKE_ABSENT: no such name; SKE_FOREIGN, SKE_CORRUPT, SKE_VERSION: it cannot
+** be used. */
 SK_API int sk_share_open (const char *name, const sk_share_options *o,
                           sk_share **out);
 SK_API int sk_share_attach (pid_t pid, int fd, uint64_t segment_id,
