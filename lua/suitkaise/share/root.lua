@@ -114,7 +114,8 @@ local TEXTS = {
 local function text_of(err)
   if type(err) == "table" and err.message ~= nil then err = err.message end
   local meta = debug.getmetatable(err)
-  if type(err) == "table" and not (meta and meta.__tostring) then
+  if type(err) == "table" and not (meta and rawget(meta, "__tostring"))
+  then
     return "it raised a table"
   end
   local ok, text = pcall(tostring, err)
