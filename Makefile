@@ -34,20 +34,17 @@ demo:
 	$(BUILD_FIRST) luajit
 	@tools/with-lua luajit $(BUILD) examples/codestats.lua "$(DIR)"
 
-# The public modules are the files at the top, and these classes of theirs.
-DOC_CLASSES = async/event async/queue async/semaphore async/task \
-  circuit/call processing/autoreconnect
-
+# Pages of what users meet: the modules at the top, and the classes (@classmod)
+# in folders, which hold private parts besides.
 doc:
 	@tools/setup doc
 	@rm -rf $(BUILD)/doc $(BUILD)/doc-source
-	@mkdir -p $(BUILD)/doc $(BUILD)/doc-source/suitkaise
-	@cp lua/suitkaise/*.lua $(BUILD)/doc-source/suitkaise/
-	@for name in $(DOC_CLASSES); do \
-	  mkdir -p "$(BUILD)/doc-source/suitkaise/$${name%/*}"; \
-	  cp lua/suitkaise/$$name.lua "$(BUILD)/doc-source/suitkaise/$$name.lua"; \
-	done
+	@mkdir -p $(BUILD)/doc $(BUILD)/doc-source
 	@cp config.ld $(BUILD)/doc-source/
+	@cd lua && to=$(abspath $(BUILD))/doc-source && \
+	  for f in $$(grep -lE '^-- @(module|classmod) ' suitkaise/*.lua) \
+	    $$(grep -l '^-- @classmod ' suitkaise/*/*.lua); do \
+	    mkdir -p $$to/$$(dirname $$f) && cp $$f $$to/$$f || exit 1; done
 	@cd $(BUILD)/doc-source && \
 	  ldoc --quiet --fatalwarnings --testing --dir $(abspath $(BUILD))/doc .
 	@echo "$(BUILD)/doc/index.html"

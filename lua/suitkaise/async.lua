@@ -249,15 +249,14 @@ function async.TaskPool(opts)
   return require "suitkaise.async.taskpool"(opts)
 end
 
---- `async.Pipe.pair(opts)`: as that of @{suitkaise.pipe}, but the waits of
--- both ends yield the task.
+--- Pipes whose waits yield the task.
 -- @table Pipe
--- @usage local anchor, point = async.Pipe.pair()
-async.Pipe = {}
-
-function async.Pipe.pair(opts)
-  return require "suitkaise.pipe".async_pair(opts)
-end
+-- @field pair as that of @{suitkaise.pipe}
+async.Pipe = {
+  pair = function(opts)
+    return require "suitkaise.pipe".async_pair(opts)
+  end,
+}
 
 --- A @{suitkaise.sktime.Yawn} that yields.
 -- @tparam number seconds

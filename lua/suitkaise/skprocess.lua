@@ -106,7 +106,7 @@ end
 
 --- Wait for its end.
 -- @tparam[opt] number timeout seconds
--- @param[opt] waiter the library's own: how it waits
+-- @param[opt] waiter the library's own, of tasks
 -- @treturn boolean false when the time ran out
 -- @raise Interrupted
 -- @usage if not p:wait(10) then p:kill() end
@@ -118,7 +118,7 @@ end
 
 --- Wait for its end and get its result.
 -- @tparam[opt] number timeout seconds
--- @param[opt] waiter the library's own: how it waits
+-- @param[opt] waiter the library's own, of tasks
 -- @return what `__result__` returned
 -- @raise ProcessError (`current_run`, `original_error`, `traceback`, `pid`)
 --   or one of its classes; ResultTimeoutError; Interrupted
@@ -179,7 +179,7 @@ end
 
 --- Get the next value that the other side told.
 -- @tparam[opt] number timeout seconds; 0 only looks
--- @param[opt] waiter the library's own: how it waits
+-- @param[opt] waiter the library's own, of tasks
 -- @return the value; or nil and `"timeout"`, `"closed"` (the process has ended
 --   and everything was read) or, in the process, `"stopped"`
 -- @usage local value, why = p:listen(5)

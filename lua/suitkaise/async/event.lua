@@ -1,7 +1,7 @@
 --- Event and Condition: waits for something that another task says.
 -- `async.Event()` is not set at first; `async.Condition(lock)` makes a Lock of
 -- its own if it is given none.
--- @module suitkaise.async.event
+-- @classmod suitkaise.async.event
 -- @usage local ready = sk.async.Event()
 -- sk.async.spawn(function() connect() ready:set() end)
 -- ready:wait()

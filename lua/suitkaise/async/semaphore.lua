@@ -3,7 +3,7 @@
 -- when the task is cancelled before it runs: the cancellation waits.
 -- `async.Semaphore(n)` has n permits, `async.Lock()` has one; a Lock is not
 -- recursive.
--- @module suitkaise.async.semaphore
+-- @classmod suitkaise.async.semaphore
 -- @usage local slots = sk.async.Semaphore(10)
 -- local function fetch_politely(url)
 --   slots:acquire()

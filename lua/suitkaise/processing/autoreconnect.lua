@@ -5,7 +5,7 @@
 -- the fork, by its owner, and connected in the child, before its first
 -- `__prerun__`. What was inherited stays as it is until the child ends: to
 -- close it might close the parent's.
--- @module suitkaise.processing.autoreconnect
+-- @classmod suitkaise.processing.autoreconnect
 
 local class = require "suitkaise.class"
 local core = require "suitkaise.core"
