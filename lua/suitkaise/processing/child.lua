@@ -263,6 +263,7 @@ end
 -- Out of lives, or an error at the end.
 function Life:fail(err)
   self.state.error = err
+  if self.hooks.error then failure.announce(self.channel, err) end
   local ok, result = self:section "error"
   if self.tasks then self.tasks.finish() end
   if not ok then
