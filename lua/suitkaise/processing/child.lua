@@ -22,13 +22,12 @@ local FLUSH_SECONDS = 0.25 -- between two reports of times
 local child = {}
 
 function child.tell(state, value)
-  local ok, sent, waiting = pcall(state.channel.tell, state.channel, value,
-                                  state.config.max_queued)
+  local ok, sent, waiting, bytes = pcall(state.channel.tell, state.channel,
+                                         value, state.config.max_queued)
   if not ok then errors.reraise(sent) end
   if sent then return true end
   errors.raise("QueueFullError", {
-    message = ("%s: %d bytes wait for its owner to listen"):format(
-      state.name, waiting),
+    message = failure.full(state, "its owner", waiting, bytes),
     queued_bytes = waiting,
   }, "caller")
 end

@@ -112,6 +112,17 @@ function failure.unhandled(state, trouble, err)
   })
 end
 
+--- Why a value is not told.
+-- @param state of the process
+-- @tparam string who is to listen
+-- @tparam int waiting bytes that nobody has listened to yet
+-- @tparam int bytes of the value
+function failure.full(state, who, waiting, bytes)
+  return ("%s:tell: a value of %d bytes is too much: %d wait for %s to listen, "
+    .. "max_queued is %d"):format(state.name, bytes, waiting, who,
+                                  state.config.max_queued)
+end
+
 -- Errors travel as they are; what of them cannot goes as its text.
 local function plain(value)
   local ok, text = pcall(tostring, value)

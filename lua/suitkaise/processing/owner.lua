@@ -415,13 +415,12 @@ function owner.tell(state, value)
   if state.phase == "ended" then return false end
   if not state.channel then prepare(state.object[1], state) end
   local channel = state.channel
-  local ok, sent, waiting = pcall(channel.tell, channel, value,
-                                  state.config.max_queued)
+  local ok, sent, waiting, bytes = pcall(channel.tell, channel, value,
+                                         state.config.max_queued)
   if not ok then reraise(state, sent) end
   if sent then return true end
   errors.raise("QueueFullError", {
-    message = ("%s: %d bytes wait for it to listen"):format(state.name,
-                                                            waiting),
+    message = failure.full(state, "it", waiting, bytes),
     queued_bytes = waiting,
   }, "caller")
 end
