@@ -109,6 +109,21 @@ describe("Pool with isolate", function()
     end)
   end)
 
+  it("names the process that died, not its worker", function()
+    with_pool(isolated{ on_error = "collect" }, function(pool)
+      local pids = { sk.Counter(0), sk.Counter(0) }
+      local died = pool:map(function(i)
+        pids[i]:set(core.getpid())
+        core.exit(7)
+      end, numbers(2))
+      for i = 1, 2 do
+        local why = died[i].original_error
+        assert.equal(pids[i].value, why.pid)
+        assert.matches("process " .. why.pid .. " ended", why.message, 1, true)
+      end
+    end)
+  end)
+
   it("tries an item again when told to", function()
     with_pool(isolated{ retries = 2 }, function(pool)
       local tries = sk.Counter()

@@ -287,6 +287,24 @@ describe("a death", function()
       assert.equal(15, err.original_error.signal)
       assert.equal(9, err.failure.signal)
     end)
+
+    it("of an __error__ that handles an error begins nothing again, with "
+       .. lives .. " lives", function()
+      local runs, calls = sk.Counter(0), sk.Counter(0)
+      local err = fails(process({
+        __run__ = function() runs:increment() end,
+        __result__ = function() error("first", 0) end,
+        __error__ = function()
+          calls:increment()
+          os.exit(3)
+        end,
+      }, { runs = 1, lives = lives }))
+      assert.is_true(sk.is(err, "ErrorHandlerError"))
+      assert.equal(3, err.original_error.exit_code)
+      assert.is_true(sk.is(err.failure, "ResultError"))
+      assert.equal("first", err.failure.original_error)
+      assert.same({ 1, 1 }, { runs.value, calls.value })
+    end)
   end
 end)
 
@@ -441,13 +459,24 @@ describe("a limit", function()
     end)
   end
 
-  it("can be set for error", function()
-    local err = fails(process({
-      __run__ = function() error "x" end, __error__ = sleep,
-    }, { timeouts = { error = 0.1 } }))
-    assert.is_true(sk.is(err, "ProcessError"))
-    assert.matches("__error__", tostring(err), 1, true)
-  end)
+  for _, case in ipairs(STUCK) do
+    it("can be set for error, which runs once though it is " .. case[1],
+    function()
+      local calls = sk.Counter(0)
+      local err = fails(process({
+        __run__ = function() error("first", 0) end,
+        __error__ = function()
+          calls:increment()
+          case[2]()
+        end,
+      }, { timeouts = { error = 0.1 } }))
+      assert.is_true(sk.is(err, "ProcessTimeoutError"))
+      assert.equal("error", err.section)
+      assert.equal(0.1, err.timeout)
+      assert.equal("first", err.failure.original_error)
+      assert.equal(1, calls.value)
+    end)
+  end
 
   it("interrupts Lua code where it is, and the process goes on", function()
     local p = process({

@@ -209,6 +209,65 @@ describe("the death of the owner", function()
   end)
 end)
 
+-- `script` gives a program a terminal.
+local has_script = os.execute "command -v script >/dev/null 2>&1"
+
+describe("the end of the owner's terminal", function()
+  after_each(helper.nothing_left)
+
+  local WAYS = {
+    waits = "p:wait()", computes = "while true do end",
+    maps = "sk.Pool{ workers = 2 }:map(sk.sktime.sleep, { 60, 60 })",
+  }
+
+  -- Start a program on a terminal. -> pid of that, of the program, of its
+  -- process
+  local function on_terminal(code)
+    local name = os.tmpname()
+    local file = io.open(name, "w")
+    file:write(PRELUDE, ([[
+      local p = process({ __run__ = function()
+        begun:set()
+        while true do end
+      end }, { lives = 2 })
+      p:start()
+      begun:wait(20)
+      local file = io.open("%s", "w")
+      file:write(core.getpid(), " ", p.pid, "\n")
+      file:close()
+    ]]):format(name .. ".pids"), code)
+    file:close()
+    local pipe = io.popen(("script -qec 'LUA_PATH=\"%s\" LUA_CPATH=\"%s\" "
+      .. "exec %s %s' /dev/null >/dev/null 2>&1 </dev/null & echo $!"):format(
+      package.path, package.cpath, helper.interpreter:gsub("'", ""), name))
+    local script = tonumber((pipe:read "*l"))
+    pipe:close()
+    local owner, child
+    helper.wait_until(function()
+      local pids = io.open(name .. ".pids")
+      if not pids then return false end
+      owner, child = (pids:read "*a"):match "(%d+) (%d+)\n"
+      pids:close()
+      return child
+    end)
+    os.remove(name)
+    os.remove(name .. ".pids")
+    return script, tonumber(owner), tonumber(child)
+  end
+
+  for way, code in pairs(WAYS) do
+    if has_script == true or has_script == 0 then
+      it("ends it and its processes while it " .. way, function()
+        local script, owner, child = on_terminal(code)
+        os.execute("kill -KILL " .. script)
+        helper.wait_until(function()
+          return core.gone(owner) and core.gone(child)
+        end)
+      end)
+    end
+  end
+end)
+
 describe("a host that takes every exit status", function()
   after_each(helper.nothing_left)
 

@@ -301,6 +301,8 @@ describe("Skprocess", function()
       local ok, err = pcall(p.tell, p, ("x"):rep(600))
       assert.is_false(ok)
       assert.is_true(sk.is(err, "QueueFullError"))
+      assert.matches("a value of 6%d%d bytes is too much: 5%d%d wait for it to "
+        .. "listen, max_queued is 1000", err.message)
       p:tell "small"
       p:start()
       p:wait()

@@ -218,13 +218,14 @@ static int publish (lsk_channel *c, uint32_t kind) {
   return 0;
 }
 
-/* (value, max | nil) -> true, or false and how many bytes wait when with this
-** one it would be more than max, or more than there is room for */
+/* (value, max | nil) -> true, or false, how many bytes wait when with this one
+** it would be more than max, or more than there is room for, and its own */
 static int send (lua_State *L, enum kind kind) {
   lsk_channel *c = check_own(L);
-  size_t waiting = sk_lane_pending(c->out);
+  size_t waiting = sk_lane_pending(c->out), len;
   int rc;
   encode(L, c, 2);
+  len = c->message.len;
   if (lua_isnoneornil(L, 3)) rc = publish(c, kind);
   else {
     lua_Number max = lua_tonumber(L, 3);
@@ -238,8 +239,9 @@ static int send (lua_State *L, enum kind kind) {
     if (c->out == c->down) lsk_channel_wake(c->life);
   }
   lua_pushboolean(L, !rc);
-  lua_pushnumber(L, (lua_Number)waiting);
-  return 2;
+  lua_pushinteger(L, (lua_Integer)waiting);
+  lua_pushinteger(L, (lua_Integer)len);
+  return 3;
 }
 
 static int channel_tell (lua_State *L) {

@@ -102,6 +102,7 @@ static int link_reset (lua_State *L) {
   sk_lane_reset(k->down);
   sk_lane_reset(k->up);
   atomic_store(&k->stats->since_ns, 0);
+  atomic_store(&k->stats->died, 0);
   return 0;
 }
 

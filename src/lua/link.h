@@ -104,6 +104,7 @@ struct link_stats {
   _Alignas(128) _Atomic uint64_t items;     /* finished */
   _Atomic uint64_t busy_ns;                 /* spent in them */
   _Atomic int64_t since_ns;                 /* start of a timed item, or 0 */
+  _Atomic int32_t died;                     /* an item's own process, or 0 */
 };
 
 /* The methods of work.c: put_work, run, collect ... */

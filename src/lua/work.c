@@ -568,6 +568,21 @@ static int link_each_next (lua_State *L) {
   return 0;
 }
 
+/* each_died(pid): the fork ended without an answer, and we follow it */
+static int link_each_died (lua_State *L) {
+  lsk_link *k = lsk_checklink(L, 1);
+  atomic_store(&k->stats->died, (int32_t)lsk_checkint(L, 2, 1, INT32_MAX));
+  return 0;
+}
+
+/* dead_item() -> the process of an item that took the worker along, or nil */
+static int link_dead_item (lua_State *L) {
+  int32_t pid = atomic_load(&lsk_checklink(L, 1)->stats->died);
+  if (!pid) return 0;
+  lua_pushinteger(L, pid);
+  return 1;
+}
+
 static int link_each_end (lua_State *L) {
   lsk_link *k = lsk_checklink(L, 1);
   atomic_store(&k->stats->since_ns, 0);
@@ -593,6 +608,8 @@ const luaL_Reg lsk_work_methods[] = {
   { "each_claim", link_each_claim },
   { "each_is", link_each_is },
   { "each_next", link_each_next },
+  { "each_died", link_each_died },
+  { "dead_item", link_dead_item },
   { "each_end", link_each_end },
   { NULL, NULL }
 };

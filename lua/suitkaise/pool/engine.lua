@@ -272,9 +272,11 @@ local function died_error(slot, code, signal)
   local how = signal and "was killed by " .. core.signal_name(signal)
     or code and "ended with exit code " .. code
     or "ended; its exit status was taken by the program"
+  local item_pid = slot.link:dead_item() -- of an isolated item
+  local pid = item_pid or slot.pid
   return errors.new("WorkerDiedError", {
-    message = "worker " .. slot.pid .. " " .. how,
-    pid = slot.pid, signal = signal, exit_code = code,
+    message = (item_pid and "process " or "worker ") .. pid .. " " .. how,
+    pid = pid, signal = signal, exit_code = code,
   })
 end
 

@@ -62,8 +62,12 @@ local function wait_for_one(link, process, answered)
     if core.orphaned() then core.exit(0) end
     code, signal, has_ended = process:poll()
   end
+  local pid = process:pid()
   process:close()
-  if link:stats() == answered then core.follow(code, signal) end
+  if link:stats() == answered then
+    link:each_died(pid)
+    core.follow(code, signal)
+  end
 end
 
 -- Each item of a message in a process of its own.

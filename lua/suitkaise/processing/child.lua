@@ -22,13 +22,12 @@ local FLUSH_SECONDS = 0.25 -- between two reports of times
 local child = {}
 
 function child.tell(state, value)
-  local ok, sent, waiting = pcall(state.channel.tell, state.channel, value,
-                                  state.config.max_queued)
+  local ok, sent, waiting, bytes = pcall(state.channel.tell, state.channel,
+                                         value, state.config.max_queued)
   if not ok then errors.reraise(sent) end
   if sent then return true end
   errors.raise("QueueFullError", {
-    message = ("%s: %d bytes wait for its owner to listen"):format(
-      state.name, waiting),
+    message = failure.full(state, "its owner", waiting, bytes),
     queued_bytes = waiting,
   }, "caller")
 end
@@ -263,6 +262,7 @@ end
 -- Out of lives, or an error at the end.
 function Life:fail(err)
   self.state.error = err
+  if self.hooks.error then failure.announce(self.channel, err) end
   local ok, result = self:section "error"
   if self.tasks then self.tasks.finish() end
   if not ok then

@@ -96,16 +96,31 @@ function failure.died(state, who, code, signal, run)
   })
 end
 
---- The error of a process that died in `__error__`.
+--- The error of a process that was late or died in `__error__`.
 -- @param state of the process
--- @param died its death
+-- @param trouble that
 -- @param err what it was to handle
-function failure.unhandled(state, died, err)
+function failure.unhandled(state, trouble, err)
+  if trouble.timeout then -- however it was ended
+    trouble.failure = err
+    return trouble
+  end
   return errors.new("ErrorHandlerError", {
     message = state.name .. ": __error__ did not come to its end",
-    original_error = died, failure = err, current_run = err.current_run,
-    pid = died.pid, section = "error",
+    original_error = trouble, failure = err, current_run = err.current_run,
+    pid = trouble.pid, section = "error",
   })
+end
+
+--- Why a value is not told.
+-- @param state of the process
+-- @tparam string who is to listen
+-- @tparam int waiting bytes that nobody has listened to yet
+-- @tparam int bytes of the value
+function failure.full(state, who, waiting, bytes)
+  return ("%s:tell: a value of %d bytes is too much: %d wait for %s to listen, "
+    .. "max_queued is %d"):format(state.name, bytes, waiting, who,
+                                  state.config.max_queued)
 end
 
 -- Errors travel as they are; what of them cannot goes as its text.
@@ -125,6 +140,23 @@ function failure.send(channel, message)
   if err.failure then err.failure = nil end
   ok, sent = pcall(channel.say_error, channel, message)
   return ok and sent
+end
+
+--- Say what `__error__` is about to handle: who hears of its death then knows
+-- what is unhandled, and does not begin it again.
+-- @param channel
+-- @param err stays as it is
+function failure.announce(channel, err)
+  local copy = setmetatable({}, getmetatable(err))
+  for name, value in next, err do copy[name] = value end
+  failure.send(channel, { error = copy, is_handled = true })
+end
+
+--- Did the process end in its `__error__`?
+-- @param state of the process
+function failure.in_handler(state)
+  local _, section = state.channel:state()
+  return sections.names[section] == "error"
 end
 
 return failure

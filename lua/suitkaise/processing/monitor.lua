@@ -26,7 +26,8 @@ local function least(state, ends)
   return seconds and math.max(seconds, LEAST_SECONDS)
 end
 
--- Watch a child to its end. -> nil when it had its last word, or the error
+-- Watch a child to its end. -> nil when it had its last word, or the error and
+-- whether that came in its `__error__`
 local function watch(state, process, ends)
   local channel = state.channel
   local has_ended, number, limit, late
@@ -39,14 +40,15 @@ local function watch(state, process, ends)
       has_ended = true
     end
   until has_ended
+  local in_handler = failure.in_handler(state)
   channel:ended()
   local goes_on = core.monitor_follow(nil)
   local code, signal = process:poll()
   process:close()
   if not goes_on then core.exit(TERMINATED) end
   if channel:has_finished() then return nil end
-  if late then return late end
-  return failure.died(state, "it", code, signal, channel:run())
+  return late or failure.died(state, "it", code, signal, channel:run()),
+         in_handler
 end
 
 local function start(state, fn, ...)
@@ -63,9 +65,9 @@ local function start(state, fn, ...)
 end
 
 -- Say in the name of a child that cannot.
-local function speak(state, err)
+local function speak(state, err, is_unhandled)
   state.channel:adopt()
-  failure.send(state.channel, { error = err })
+  failure.send(state.channel, { error = err, is_unhandled = is_unhandled })
   state.channel:finish()
 end
 
@@ -97,7 +99,10 @@ function monitor.watch(object, state)
   repeat
     local process, why = start(state, child.live, object, state, is_restart)
     if not process then return speak(state, why) end
-    err = watch(state, process, ends)
+    local in_handler
+    err, in_handler = watch(state, process, ends)
+    -- the owner has been told what it was to handle
+    if in_handler then return speak(state, err, true) end
     is_restart = true
   until not err or not spend(state, err)
   if err then handle_error(object, state, err, ends) end

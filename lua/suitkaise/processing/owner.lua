@@ -149,6 +149,19 @@ local function keep(state, ok, value)
   state.inbox[state.last] = { ok, value }
 end
 
+local function note_error(state, said)
+  if said.is_handled then
+    state.error, state.handling = said.error, said.error
+    return
+  end
+  if said.is_unhandled and state.handling then
+    said.error = failure.unhandled(state, said.error, state.handling)
+  end
+  state.error = said.error
+  state.outcome = said.has_result and { result = said.result }
+    or { error = said.error }
+end
+
 -- What the child says of itself.
 local function note(state, kind, ok, value)
   if kind == "times" then
@@ -161,9 +174,7 @@ local function note(state, kind, ok, value)
   elseif kind == "result" then
     state.outcome = { result = value }
   elseif kind == "error" then
-    state.error = value.error
-    state.outcome = value.has_result and { result = value.result }
-      or { error = value.error }
+    note_error(state, value)
   end
 end
 
@@ -205,13 +216,17 @@ end
 
 -- ---- the end ----
 
+local function unhandled_if_handling(state, err)
+  if not state.handling or state.is_killed then return err end
+  return failure.unhandled(state, err, state.handling)
+end
+
 local function outcome_of_death(state, code, signal)
   if state.is_killed then signal = 9 end
   local who = state.is_monitored and not state.is_killed and "its monitor"
     or "it"
-  local err = failure.died(state, who, code, signal, state.channel:run())
-  if not state.handling or state.is_killed then return err end
-  return failure.unhandled(state, err, state.handling)
+  return unhandled_if_handling(state, failure.died(state, who, code, signal,
+                                                   state.channel:run()))
 end
 
 -- A child without a monitor died: __error__ is for a fresh one.
@@ -261,7 +276,8 @@ local function settle(state, code, signal)
     }) }
   end
   if not state.outcome then
-    err = state.late or outcome_of_death(state, code, signal)
+    err = state.late and unhandled_if_handling(state, state.late)
+      or outcome_of_death(state, code, signal)
     if not state.late and handle_death(state, err) then return end
     state.outcome = { error = err }
   end
@@ -399,13 +415,12 @@ function owner.tell(state, value)
   if state.phase == "ended" then return false end
   if not state.channel then prepare(state.object[1], state) end
   local channel = state.channel
-  local ok, sent, waiting = pcall(channel.tell, channel, value,
-                                  state.config.max_queued)
+  local ok, sent, waiting, bytes = pcall(channel.tell, channel, value,
+                                         state.config.max_queued)
   if not ok then reraise(state, sent) end
   if sent then return true end
   errors.raise("QueueFullError", {
-    message = ("%s: %d bytes wait for it to listen"):format(state.name,
-                                                            waiting),
+    message = failure.full(state, "it", waiting, bytes),
     queued_bytes = waiting,
   }, "caller")
 end
