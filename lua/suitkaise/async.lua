@@ -21,6 +21,7 @@ local async = {}
 
 local unpack = table.unpack or rawget(_G, "unpack")
 local HUGE, now = math.huge, core.now
+local MAX_ROUNDS = 100 -- of tasks that cancelled tasks start, and these
 local time = require "suitkaise.sktime.clock".time
 
 loop.renew()
@@ -55,17 +56,29 @@ local function check_free(name)
   end
 end
 
--- Cancel the tasks that are left, and wait for their ends.
+-- Cancel the tasks that are left, and wait for their ends; then those that
+-- these have started meanwhile. Who keeps starting tasks is left lying.
 local function end_rest(before)
-  local left = {}
-  for _, task in ipairs(loop.live()) do
-    if not before[task] then
-      left[#left + 1] = task
-      loop.cancel(task)
+  for _ = 1, MAX_ROUNDS do
+    local left = {}
+    for _, task in ipairs(loop.live()) do
+      if not before[task] then
+        left[#left + 1] = task
+        loop.cancel(task)
+      end
+    end
+    if not left[1] then return end
+    for _, task in ipairs(left) do
+      while not task:done() and (loop.turn_once() or loop.has_ready()) do end
     end
   end
-  for _, task in ipairs(left) do
-    while not task:done() and (loop.turn_once() or loop.has_ready()) do end
+end
+
+local function turn_until_done(task)
+  while not task:done() do
+    if not loop.turn_once() and not task:done() and not loop.has_ready() then
+      return
+    end
   end
 end
 
@@ -84,14 +97,11 @@ function async.run(main, ...)
   for _, task in ipairs(loop.live()) do before[task] = true end
   local task = Task.spawn("async.run", main, ...)
   task.is_watched = true
-  while not task:done() do
-    if not loop.turn_once() and not task:done() and not loop.has_ready() then
-      break
-    end
-  end
+  local ok, err = pcall(turn_until_done, task)
   local is_done = task:done()
   end_rest(before)
   Task.report_failures()
+  if not ok then error(err, 0) end
   if is_done then return Task.outcome(task) end
   errors.raise("Error", "async.run: all tasks wait for something that "
     .. "nobody will do", "caller")
@@ -107,16 +117,13 @@ end
 function async.sleep(seconds)
   if seconds == 0 then return loop.pass "async.sleep" end
   local task = loop.enter "async.sleep"
-  if seconds == nil then
-    errors.argument("async.sleep", "seconds", seconds,
-                    "a number of seconds of at least 0", "caller")
-  end
   -- Calls lie no deeper than here: see body in suitkaise.async.loop.
   local deadline
   if type(seconds) == "number" and seconds > 0 and seconds < HUGE then
     deadline = now() + seconds
-  else
-    deadline = Task.deadline("async.sleep", seconds)
+  elseif seconds ~= HUGE then
+    errors.argument("async.sleep", "seconds", seconds,
+                    "a number of seconds of at least 0", "caller")
   end
   loop.park(task, deadline)
   return time()
@@ -130,6 +137,9 @@ end
 -- @usage local err, stat = async.call(uv.fs_stat, "/etc/passwd")
 function async.call(fn, ...)
   local task, list = loop.enter "async.call", Waiters.new()
+  if not Task.is_callable(fn) then
+    errors.argument("async.call", "fn", fn, "a function", "caller")
+  end
   local results
   local args = { n = select("#", ...) + 1, ... }
   args[args.n] = function(...)
@@ -170,7 +180,7 @@ end
 function async.on_unhandled(handler)
   if handler ~= nil and type(handler) ~= "function" then
     errors.argument("async.on_unhandled", "handler", handler,
-                    "a function or nil")
+                    "a function or nil", "caller")
   end
   Task.on_unhandled = handler
 end

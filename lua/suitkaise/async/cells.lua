@@ -15,12 +15,13 @@ local sleepers = Waiters.new()
 local watch, poll          -- core's watch and libuv's handle for it
 local is_on = false
 
+local function is_reached(task)
+  return task.raw.listen(task.cell)
+end
+
 local function on_news()
   watch:hush()
-  for i = sleepers.first, sleepers.last do
-    local task = sleepers[i]
-    if task and task.raw.listen(task.cell) then loop.wake(task, true) end
-  end
+  sleepers:each(is_reached, loop.wake, true)
 end
 
 local settler = {}

@@ -79,13 +79,20 @@ local function tasks_of(name, ...)
     given, is_array = given[1], true
     n = given.n or #given
   end
+  local me = loop.current()
+  for i = 1, n do -- before any function of them becomes a task
+    local task = given[i]
+    if type(task) ~= "function" and getmetatable(task) ~= Task then
+      errors.argument(name, i, task, "a task or a function", "caller")
+    elseif task == me and me then
+      errors.raise("Error", name .. ": a task cannot wait for itself",
+                   "caller")
+    end
+  end
   local tasks = {}
   for i = 1, n do
     local task = given[i]
     if type(task) == "function" then task = Task.spawn(name, task) end
-    if getmetatable(task) ~= Task then
-      errors.argument(name, i, given[i], "a task or a function", "caller")
-    end
     tasks[i] = task
   end
   return tasks, is_array
@@ -164,6 +171,7 @@ function combine.as_completed(...)
   local tasks = tasks_of("async.as_completed", ...)
   local ended, taken, waiting = {}, 0, Waiters.new()
   local function note(task)
+    loop.doubt(task)
     ended[#ended + 1] = task
     local waiter = waiting:pop()
     if waiter then loop.wake(waiter, true) end

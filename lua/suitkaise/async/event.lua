@@ -21,7 +21,8 @@ Condition.__index = Condition
 local function check_self(self, class, method)
   if getmetatable(self) ~= class then
     errors.argument(class.__name .. ":" .. method, "self", self,
-                    "a " .. class.__name .. " (call it with a colon)",
+                    (class == Event and "an " or "a ") .. class.__name
+                      .. " (call it with a colon)",
                     "caller")
   end
 end
@@ -123,6 +124,10 @@ end
 -- @usage changed:notify()
 function Condition:notify(n)
   check_locked(self, "notify")
+  if n ~= nil and (type(n) ~= "number" or n < 0 or n % 1 ~= 0) then
+    errors.argument("Condition:notify", "n", n,
+                    "a whole number of at least 0 or nil", "caller")
+  end
   for _ = 1, n or 1 do
     local task = self.waiting:pop()
     if not task then return end

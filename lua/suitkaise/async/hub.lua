@@ -150,14 +150,14 @@ function hub.wait(source, how, seconds, goal)
   return value ~= loop.TIMEOUT
 end
 
+local function has_news(task)
+  local goal = task.goal
+  return goal and goal:has_news()
+end
+
 --- Something was taken in: wake those who now have what they want.
 function hub.share_news(source)
-  local list = source.sleepers
-  for i = list.first, list.last do
-    local task = list[i]
-    local goal = task and task.goal
-    if goal and goal:has_news() then loop.wake(task, true) end
-  end
+  source.sleepers:each(has_news, loop.wake, true)
 end
 
 return hub

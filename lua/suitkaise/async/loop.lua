@@ -29,14 +29,17 @@ local MAX_LOOK = 64   -- switches between two looks at the clock, at most
 local EXPIRE = 512    -- sleepers that are woken before others have their turn
 local GRACE = 1       -- seconds in which a cancelled task may clean up
 local MAX_RAISED = 100 -- times that a task may disregard its end after that
+local LONGEST = 1000000000 -- milliseconds that a timer of libuv is set to
 
 -- What a coroutine yields to this module, and is resumed with.
 local PARK, ENDED, CALL, ABANDON = {}, {}, {}, {}
 local CANCEL, TIMEOUT = {}, {}
 loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
 
--- States of a task; one that runs is "ready".
+-- States of a task; one that runs is "ready", one that lets others run first
+-- is "passing".
 local NEW, READY, PARKED, DONE = "new", "ready", "parked", "done"
+local PASSING = "passing"
 
 errors.define("CancelledError")
 
@@ -52,6 +55,7 @@ local urgent, n_urgent = {}, 0  -- woken by libuv: they go before the others
 local spare = {}                -- the array that `urgent` is not
 local batch, n_batch, at = {}, 0, 0 -- those that run now, and where we are
 local live, n_live = {}, 0      -- all tasks that have not ended
+local foreign = {}              -- those of the process that forked this one
 local look, looks = 1, 0        -- switches until the next look at the clock
 
 --- Called before the loop sleeps: see to what tasks wait for outside.
@@ -85,6 +89,12 @@ local function stop_idle()
   is_idling = false
 end
 
+--- What a timer of libuv is set to: it takes neither less than 0 nor what is
+-- no integer.
+function loop.milliseconds(left)
+  return left > LONGEST and LONGEST or left > 0 and ceil(left) or 0
+end
+
 -- Let libuv's timer fire when the first sleeper is due. It counts whole
 -- milliseconds of the same clock; a deadline between two waits for the later.
 local function arm_timer()
@@ -97,8 +107,7 @@ local function arm_timer()
   local due = ceil(deadline * 1000)
   if due == timer_at and usable(timer) then return end
   if not usable(timer) then timer = uv.new_timer() end
-  local left = due - uv.now()
-  timer:start(left > 0 and left or 0, 0, on_timer)
+  timer:start(loop.milliseconds(due - uv.now()), 0, on_timer)
   timer_at = due
 end
 
@@ -108,8 +117,22 @@ function loop.uv()
   return uv
 end
 
+-- A task of the process that forked this one goes on there. Here it has ended
+-- and waits in nothing that this process might wake it from. Its coroutine is
+-- kept: to collect it would close what is the parent's.
+local function disown(task)
+  local list = task.list
+  if list then list:remove(task) end
+  task.state, task.at = DONE, false
+  task.waiters, task.watcher, task.failed = nil, nil, true
+  task.err = errors.new("Error", "the task is one of the process that forked "
+    .. "this one, and goes on there")
+end
+
 --- Begin anew: after a fork everything here is the parent's.
 function loop.renew()
+  for i = 1, n_live do disown(live[i]) end
+  if n_live > 0 then foreign[#foreign + 1] = live end
   local fresh = require "suitkaise.async.luv"
   generation = core.generation()
   uv = fresh.open()
@@ -197,16 +220,16 @@ function loop.watch(task, fn)
   end
 end
 
--- The last of the array takes its place. (A task of before a fork has none.)
+-- The last of the array takes its place.
 local function bury(task)
   local place, last = task.place, live[n_live]
-  if live[place] ~= task then return end
   live[place], last.place = last, place
   live[n_live] = nil
   n_live = n_live - 1
 end
 
 local function end_task(task)
+  if task.at or task.list then leave(task) end -- a wait that failed
   task.state, task.thread, task.value = DONE, nil, nil
   bury(task)
   if task.waiters then
@@ -216,14 +239,19 @@ local function end_task(task)
   if task.watcher then call_watchers(task) end
 end
 
+--- A task that has ended: nobody may have asked for its error yet.
+function loop.doubt(task)
+  if task.failed and not task.failure and not task.is_watched
+     and not errors.is(task.err, "CancelledError") then
+    loop.on_failure(task)
+  end
+end
+
 local function fail(task, err, trace)
   local is_wanted = task.waiters and task.waiters.n > 0 or task.watcher
   task.failed, task.err, task.traceback = true, err, trace
   end_task(task)
-  if not is_wanted and not task.is_watched
-     and not errors.is(err, "CancelledError") then
-    loop.on_failure(task)
-  end
+  if not is_wanted then loop.doubt(task) end
 end
 
 local function cancelled_error()
@@ -347,6 +375,9 @@ local function run_batch(limit)
     if state == READY then
       if value ~= nil then task.value = nil end
       ok, first = resume(task.thread, value)
+    elseif state == PASSING then
+      task.state = READY
+      ok, first = resume(task.thread)
     elseif state == NEW then
       ok, first = begin(task)
     else -- cancelled before it began
@@ -442,15 +473,42 @@ local function deliver(task)
   errors.raise("CancelledError", "the task was cancelled", "caller")
 end
 
+-- Go on after the other tasks that are ready.
+local function pass(task)
+  task.state = PASSING
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  yield(PARK)
+end
+
 local function heed(task)
   if task.shield then return end
   if task.pending then deliver(task) end
   if task.grace and now() >= task.grace then
     if task.raised > MAX_RAISED then yield(ABANDON) end
-    push_ready(task) -- others run, whatever this one does
-    yield(PARK)
+    pass(task) -- others run, whatever this one does
     deliver(task)
   end
+end
+
+local function forget_pass(task)
+  local to = 0
+  for from = 1, n_ready do
+    local other = ready[from]
+    ready[from] = nil
+    if other ~= task then
+      to = to + 1
+      ready[to] = other
+    end
+  end
+  n_ready = to
+end
+
+-- Its last wait raised an error: Lua could not yield there (in the comparison
+-- of a table.sort, say), and the task has caught that.
+local function recover(task)
+  if task.state == PASSING then forget_pass(task) else leave(task) end
+  task.state = READY
 end
 
 --- Will its next wait raise? For who has to tidy up before it does.
@@ -464,6 +522,7 @@ end
 function loop.enter(name)
   local task = current
   if not task or running() ~= task.thread then refuse(name) end
+  if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
   return task
 end
@@ -513,10 +572,9 @@ end
 function loop.pass(name)
   local task = current
   if not task or running() ~= task.thread then refuse(name) end
+  if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
-  n_ready = n_ready + 1
-  ready[n_ready] = task
-  yield(PARK)
+  pass(task)
 end
 
 --- Have a task raise a CancelledError where it waits, or at its next wait.
@@ -530,7 +588,9 @@ function loop.cancel(task)
   end
   task.cancels = (task.cancels or 0) + 1
   task.pending = true
-  if state == PARKED and not task.shield then wake(task, CANCEL) end
+  if state == PARKED and not task.shield and task ~= current then
+    wake(task, CANCEL)
+  end
   return true
 end
 

@@ -20,6 +20,8 @@ local function is_callable(fn)
     or type(meta) == "table" and type(meta.__call) == "function"
 end
 
+Task.is_callable = is_callable
+
 local function check_task(self, name)
   if getmetatable(self) ~= Task then
     errors.argument("Task:" .. name, "self", self,
@@ -157,7 +159,7 @@ local function drive(task, timeout)
   local timer
   if deadline then
     timer = uv.new_timer()
-    timer:start(math.ceil(timeout * 1000), 0, function() end)
+    timer:start(loop.milliseconds(timeout * 1000), 0, function() end)
   end
   while task.state ~= "done" and (not deadline or core.now() < deadline) do
     if not loop.turn_once() and task.state ~= "done"
@@ -216,6 +218,7 @@ function Task:on_done(fn)
     fn(self)
   else
     loop.watch(self, function()
+      loop.doubt(self) -- unless fn asks
       local ok, err = pcall(fn, self)
       if not ok then loop.report(err, "in a function given to on_done") end
     end)

@@ -11,9 +11,29 @@ local MIN_SPARE = 16 -- so many stay
 
 local spares, n_spares = {}, 0
 
---- One of them, or nil.
+-- ---- what belongs to a coroutine besides its stack ----
+
+-- Lua 5.1 and LuaJIT: an environment. PUC: a hook; LuaJIT has one for all. A
+-- new coroutine has those of its maker: one that is used again has to be like
+-- that.
+local gethook = not rawget(_G, "jit") and debug.gethook
+local getfenv = rawget(_G, "getfenv")
+local environment_of = debug.getfenv
+local environment = getfenv and getfenv(0)
+
+local function is_plain_here()
+  return (not gethook or gethook() == nil)
+    and (not getfenv or getfenv(0) == environment)
+end
+
+local function is_plain(thread)
+  return (not gethook or gethook(thread) == nil)
+    and (not getfenv or environment_of(thread) == environment)
+end
+
+--- One of them; nil when there is none, or none like a new one.
 function threads.take()
-  if n_spares == 0 then return nil end
+  if n_spares == 0 or not is_plain_here() then return nil end
   local thread = spares[n_spares]
   spares[n_spares] = nil
   n_spares = n_spares - 1
@@ -22,6 +42,7 @@ end
 
 --- Keep one; it holds nothing of the task that it ran.
 function threads.give(thread)
+  if not is_plain(thread) then return end
   n_spares = n_spares + 1
   spares[n_spares] = thread
 end

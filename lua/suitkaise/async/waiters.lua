@@ -68,6 +68,20 @@ function Waiters:pop()
   return task
 end
 
+--- Call fn(task, value), which takes the task out, for those of whom
+-- is_wanted(task) is true, in order.
+function Waiters:each(is_wanted, fn, value)
+  local wanted, n = nil, 0
+  for i = self.first, self.last do
+    local task = self[i]
+    if task and is_wanted(task) then
+      wanted, n = wanted or {}, n + 1
+      wanted[n] = task
+    end
+  end
+  for i = 1, n do fn(wanted[i], value) end -- moves those that stay
+end
+
 --- Take all out, in order, and call fn(task, value) for each.
 function Waiters:empty(fn, value)
   local first, last = self.first, self.last

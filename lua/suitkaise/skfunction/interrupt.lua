@@ -98,6 +98,19 @@ local function late_error(call)
   return call.error
 end
 
+-- The code of an event loop must not be left by an error: libuv would end the
+-- program. A call that turns it is hit in a task, or when that is over.
+local function is_turning()
+  local loop = package.loaded["suitkaise.async.loop"]
+  return loop and loop.is_turning(), loop
+end
+
+local function is_in_loop(call)
+  if call.is_turned then return false end
+  local is_on, loop = is_turning()
+  return is_on and not loop.current()
+end
+
 local OWN = debug.getinfo(1, "S").source
 local check
 
@@ -116,7 +129,7 @@ check = function()
     return
   end
   local late = find_late(now)
-  if not late or is_leaving() then return end
+  if not late or is_leaving() or is_in_loop(late) then return end
   if late.generation ~= core.generation() then return interrupt.forget() end
   late.since = late.since or now
   if now > late.since then
@@ -174,6 +187,7 @@ local function new_call(name, seconds)
   return {
     deadline = core.now() + seconds, outer = active, name = name,
     seconds = seconds, generation = core.generation(),
+    is_turned = (is_turning()),
   }
 end
 
