@@ -31,9 +31,14 @@ local GRACE = 1       -- seconds in which a cancelled task may clean up
 local MAX_RAISED = 100 -- times that a task may disregard its end after that
 local LONGEST = 1000000000 -- milliseconds that a timer of libuv is set to
 
--- What a coroutine yields to this module, and is resumed with.
-local PARK, ENDED, CALL, ABANDON = {}, {}, {}, {}
-local CANCEL, TIMEOUT = {}, {}
+-- What a coroutine yields to this module, and is resumed with. They are
+-- compared with values of the user: with tables, that might call an __eq.
+local function PARK() end
+local function ENDED() end
+local function CALL() end
+local function ABANDON() end
+local function CANCEL() end
+local function TIMEOUT() end
 loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
 
 -- States of a task; one that runs is "ready", one that lets others run first
@@ -322,24 +327,29 @@ local function end_call(task, ok, err)
   return resume(task.thread, true, unpack(results, 1, results.n))
 end
 
+-- A task's coroutine came back for good: who is told of it, in the middle of
+-- the loop, is in no task.
+local function finish(task, ok, first)
+  local thread = task.thread
+  current = nil
+  if not ok then return fail(task, first, traceback(thread)) end
+  if first == ABANDON then return abandon(task) end
+  if first ~= ENDED then return fail(task, stray_error(thread)) end
+  if status(thread) == "suspended" then threads.give(thread) end
+  if returned then task.results = take_results() end
+  return end_task(task)
+end
+
 -- A task's coroutine came back, and does not just wait.
 local function leave_off(task, ok, first)
-  while first ~= PARK or not ok do
-    local thread = task.thread
+  while not ok or first ~= PARK do
     if ok and first == CALL then
       ok, first = begin_call(task)
-    elseif ok and first == ABANDON then
-      return abandon(task)
-    elseif ok and first ~= ENDED then
-      return fail(task, stray_error(thread))
-    elseif task.outer and task.outer[1] then
+    elseif task.outer and task.outer[1]
+           and (not ok or first == ENDED) then
       ok, first = end_call(task, ok, first)
-    elseif ok then
-      if status(thread) == "suspended" then threads.give(thread) end
-      if returned then task.results = take_results() end
-      return end_task(task)
     else
-      return fail(task, first, traceback(thread))
+      return finish(task, ok, first)
     end
   end
 end
@@ -383,7 +393,7 @@ local function run_batch(limit)
     else -- cancelled before it began
       ok, first = true, PARK
     end
-    if first ~= PARK or not ok then leave_off(task, ok, first) end
+    if not ok or first ~= PARK then leave_off(task, ok, first) end
     looks = looks + 1
     if looks >= look and is_time(limit) then return false end
   end

@@ -18,7 +18,8 @@ local Waiters = require "suitkaise.async.waiters"
 local Queue = { __name = "Queue" }
 Queue.__index = Queue
 
-local CLOSED = {} -- what waiters are woken with when it is closed
+-- What waiters are woken with when it is closed.
+local function CLOSED() end
 
 local function check_self(self, method)
   if getmetatable(self) ~= Queue then
