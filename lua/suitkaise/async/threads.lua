@@ -14,8 +14,8 @@ local spares, n_spares = {}, 0
 -- ---- what belongs to a coroutine besides its stack ----
 
 -- Lua 5.1 and LuaJIT: an environment. PUC: a hook; LuaJIT has one for all. A
--- new coroutine has those of its maker: one that is used again has to be like
--- that.
+-- new coroutine has the environment of its maker, and its hook if that is one
+-- of C, a debugger's: one that is used again has to be like that.
 local gethook = not rawget(_G, "jit") and debug.gethook
 local getfenv = rawget(_G, "getfenv")
 local environment_of = debug.getfenv
