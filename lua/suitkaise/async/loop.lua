@@ -41,10 +41,8 @@ local function CANCEL() end
 local function TIMEOUT() end
 loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
 
--- States of a task; one that runs is "ready", one that lets others run first
--- is "passing".
+-- States of a task; one that runs is "ready".
 local NEW, READY, PARKED, DONE = "new", "ready", "parked", "done"
-local PASSING = "passing"
 
 errors.define("CancelledError")
 
@@ -385,9 +383,6 @@ local function run_batch(limit)
     if state == READY then
       if value ~= nil then task.value = nil end
       ok, first = resume(task.thread, value)
-    elseif state == PASSING then
-      task.state = READY
-      ok, first = resume(task.thread)
     elseif state == NEW then
       ok, first = begin(task)
     else -- cancelled before it began
@@ -483,41 +478,21 @@ local function deliver(task)
   errors.raise("CancelledError", "the task was cancelled", "caller")
 end
 
--- Go on after the other tasks that are ready.
-local function pass(task)
-  task.state = PASSING
-  n_ready = n_ready + 1
-  ready[n_ready] = task
-  yield(PARK)
-end
-
 local function heed(task)
   if task.shield then return end
   if task.pending then deliver(task) end
   if task.grace and now() >= task.grace then
     if task.raised > MAX_RAISED then yield(ABANDON) end
-    pass(task) -- others run, whatever this one does
+    push_ready(task) -- others run, whatever this one does
+    yield(PARK)
     deliver(task)
   end
-end
-
-local function forget_pass(task)
-  local to = 0
-  for from = 1, n_ready do
-    local other = ready[from]
-    ready[from] = nil
-    if other ~= task then
-      to = to + 1
-      ready[to] = other
-    end
-  end
-  n_ready = to
 end
 
 -- Its last wait raised an error: Lua could not yield there (in the comparison
 -- of a table.sort, say), and the task has caught that.
 local function recover(task)
-  if task.state == PASSING then forget_pass(task) else leave(task) end
+  leave(task)
   task.state = READY
 end
 
@@ -584,7 +559,9 @@ function loop.pass(name)
   if not task or running() ~= task.thread then refuse(name) end
   if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
-  pass(task)
+  n_ready = n_ready + 1
+  ready[n_ready] = task
+  yield(PARK)
 end
 
 --- Have a task raise a CancelledError where it waits, or at its next wait.
@@ -598,9 +575,7 @@ function loop.cancel(task)
   end
   task.cancels = (task.cancels or 0) + 1
   task.pending = true
-  if state == PARKED and not task.shield and task ~= current then
-    wake(task, CANCEL)
-  end
+  if state == PARKED and not task.shield then wake(task, CANCEL) end
   return true
 end
 
