@@ -332,6 +332,33 @@ describe("async", function()
     end
   end)
 
+  describe("a finalizer", function()
+    local on_collect = require "suitkaise.on_collect"
+
+    it("may spawn tasks, whatever it interrupts", function()
+      local pause = collectgarbage("setpause", 1)
+      local multiplier = collectgarbage("setstepmul", 10000)
+      local spawned, ran = 0, 0
+      run(function()
+        local function spawn_one()
+          spawned = spawned + 1
+          async.spawn(function() ran = ran + 1 end)
+        end
+        for i = 1, 2000 do
+          on_collect(spawn_one)
+          async.spawn(function() async.sleep(0) end, i, i)
+          if i % 50 == 0 then async.sleep(0) end
+        end
+        settle()
+      end)
+      collectgarbage("setpause", pause)
+      collectgarbage("setstepmul", multiplier)
+      assert.is_true(spawned > 1000)
+      async.run(settle)
+      assert.is_true(ran > 1000)
+    end)
+  end)
+
   describe("a list of tasks", function()
     it("is gone through to its end, whoever leaves it meanwhile", function()
       local list, left, seen = Waiters.new(), {}, 0

@@ -82,9 +82,9 @@ end
 
 local function start_idle()
   if generation ~= core.generation() then loop.renew() end
+  is_idling = true -- a finalizer that spawns does not make another
   if not usable(idle) then idle = uv.new_idle() end
   idle:start(on_idle)
-  is_idling = true
 end
 
 local function stop_idle()
@@ -433,21 +433,22 @@ end
 
 -- ---- what tasks and primitives call ----
 
---- Make a task that is ready to run.
+--- Make a task that is ready to run. Whatever makes a table or a coroutine may
+-- run finalizers, which may spawn: all that is made first.
 function loop.spawn(class, fn, n, ...)
   local is_plain = n == 0 or n == 1 and (...) ~= nil
   local thread = is_plain and (threads.take() or create(body))
     or create(body_n)
-  n_live = n_live + 1
   local task = setmetatable({
     thread = thread, state = NEW,
     value = fn,           -- what it is resumed with
     slot = (...),         -- its place in `list`; first, its one argument
-    place = n_live,       -- in `live`
+    place = 0,            -- in `live`
     deadline = 0, at = false, -- see heap
   }, class)
-  live[n_live] = task
   if not is_plain then task.args = { n = n, ... } end
+  n_live = n_live + 1
+  live[n_live], task.place = task, n_live
   n_ready = n_ready + 1
   ready[n_ready] = task
   if not is_idling then start_idle() end
