@@ -146,6 +146,12 @@ static int any_message (lua_State *L, int links) {
   return 0;
 }
 
+/* has_message({ link... }) -> is there one? */
+static int core_has_message (lua_State *L) {
+  lua_pushboolean(L, any_message(L, 1));
+  return 1;
+}
+
 /* listen({ link... }, "lazy" | "eager") -> is there a message already? Until
 ** hush the bell rings for those who write to any of the state's links. */
 static int core_listen (lua_State *L) {
@@ -238,6 +244,7 @@ static const luaL_Reg hub_methods[] = {
 static const luaL_Reg functions[] = {
   { "wait", core_wait },
   { "bell_fd", core_bell_fd },
+  { "has_message", core_has_message },
   { "listen", core_listen },
   { "hush", core_hush },
   { "watch", core_watch },

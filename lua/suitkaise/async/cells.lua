@@ -7,6 +7,7 @@
 
 local core = require "suitkaise.core"
 local loop = require "suitkaise.async.loop"
+local spin = require "suitkaise.async.spin"
 local Waiters = require "suitkaise.async.waiters"
 
 local cells = {}
@@ -24,9 +25,35 @@ local function on_news()
   sleepers:each(is_reached, loop.wake, true)
 end
 
+-- See suitkaise.async.spin: at what has a function `look`, but not when many
+-- wait. That is told to ring no sooner than the loop sleeps.
+local MOST_LOOKS = 8
+local n_unarmed = 0
+
+spin.lookers[#spin.lookers + 1] = function()
+  if n_unarmed == 0 or sleepers.n > MOST_LOOKS then return nil end
+  for i = sleepers.first, sleepers.last do
+    local task = sleepers[i]
+    if task and task.raw.look and task.raw.look(task.cell) then
+      loop.wake(task, true)
+      return true
+    end
+  end
+  return false
+end
+
+local function is_found(task)
+  local raw = task.raw
+  return raw.look and raw.listen(task.cell)
+end
+
 local settler = {}
 
 function settler.settle()
+  if n_unarmed > 0 then
+    n_unarmed = 0
+    sleepers:each(is_found, loop.wake, true)
+  end
   local is_wanted = sleepers.n > 0
   if is_on == is_wanted and not (is_on and poll:is_closing()) then return end
   is_on = is_wanted
@@ -42,6 +69,7 @@ end
 
 function settler.renew()
   sleepers, watch, poll, is_on = Waiters.new(), nil, nil, false
+  n_unarmed = 0
 end
 
 loop.settlers[#loop.settlers + 1] = settler
@@ -68,11 +96,16 @@ local ANY = { listen = function() return true end }
 
 --- Sleep until the event is rung, for so many seconds at most: -> was the task
 -- cancelled?
-function cells.hear(task, seconds)
+-- @tparam table task
+-- @tparam number seconds
+-- @tparam[opt] table raw with `look` and `listen`, for
+-- @param[opt] cell what is looked at before the loop sleeps
+function cells.hear(task, seconds, raw, cell)
   watch = watch or core.cells_watch()
-  task.raw = ANY
+  task.raw, task.cell = raw or ANY, cell
+  if raw then n_unarmed = n_unarmed + 1 end
   local value = loop.park_raw_in(task, sleepers, core.now() + seconds)
-  task.raw = nil
+  task.raw, task.cell = nil, nil
   return value == loop.CANCEL
 end
 

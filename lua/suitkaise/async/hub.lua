@@ -9,6 +9,7 @@
 
 local core = require "suitkaise.core"
 local loop = require "suitkaise.async.loop"
+local spin = require "suitkaise.async.spin"
 local Waiters = require "suitkaise.async.waiters"
 
 local hub = {}
@@ -125,6 +126,22 @@ function settler.renew()
 end
 
 loop.settlers[#loop.settlers + 1] = settler
+
+-- See suitkaise.async.spin: at the links where messages are awaited eagerly.
+spin.lookers[#spin.lookers + 1] = function()
+  local is_awaited = nil
+  for source in pairs(sources) do
+    if source.how == "eager" and source.sleepers.n > 0
+       and source.links[1] then
+      if core.has_message(source.links) then
+        wake_first(source)
+        return true
+      end
+      is_awaited = false
+    end
+  end
+  return is_awaited
+end
 
 -- ---- what waiters call ----
 

@@ -9,6 +9,7 @@
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local heap = require "suitkaise.async.heap"
+local spin = require "suitkaise.async.spin"
 local threads = require "suitkaise.async.threads"
 
 local loop = {}
@@ -416,18 +417,31 @@ local function settle()
   elseif not (is_idling and usable(idle)) then start_idle() end
 end
 
+-- Nothing is ready: is there news, or soon? Not where the loop does not sleep.
+local function has_news(limit)
+  if n_ready > 0 or at < n_batch or now() >= limit
+     or uv.loop_mode() == "nowait" then
+    return false
+  end
+  local deadline = heap.top()
+  return spin.look(deadline and deadline < limit and deadline or limit)
+end
+
 --- Run tasks until none is ready or it is `limit`.
 function run_ready(limit)
   if is_running then return end -- a task turned the loop itself
   is_running, last_look, looks = true, now(), 0
   if n_urgent > 0 then run_urgent(limit) end
   repeat
-    if at >= n_batch then
-      batch, ready = ready, batch
-      n_batch, n_ready, at = n_ready, 0, 0
-    end
-  until not run_batch(limit) or n_ready == 0
-  current, is_running = nil, false
+    repeat
+      if at >= n_batch then
+        batch, ready = ready, batch
+        n_batch, n_ready, at = n_ready, 0, 0
+      end
+    until not run_batch(limit) or n_ready == 0
+    current = nil
+  until not has_news(limit)
+  is_running = false
   settle()
 end
 

@@ -64,16 +64,26 @@ function tasks.finish()
   Task.report_failures()
 end
 
+-- What the process is told, for suitkaise.async.cells.
+local told = {}
+
+function told.look(channel)
+  return channel:unread() > 0 or channel:stopping()
+end
+
+function told.listen(channel)
+  return channel:hear()
+end
+
 --- Sleep until the process is told something or is to stop, for so many
 -- seconds at most.
 -- @param channel
 -- @tparam number seconds
 function tasks.hear(channel, seconds)
   local task = loop.enter "listen"
-  if channel:hear() then return end
-  if cells.hear(task, math.min(seconds, SLICE_SECONDS)) then
-    loop.deliver(task)
-  end
+  if told.look(channel) then return end
+  local slice = math.min(seconds, SLICE_SECONDS)
+  if cells.hear(task, slice, told, channel) then loop.deliver(task) end
 end
 
 return tasks
