@@ -127,12 +127,11 @@ end
 
 loop.settlers[#loop.settlers + 1] = settler
 
--- See suitkaise.async.spin: at the links where messages are awaited eagerly.
+-- See suitkaise.async.spin: at the links of sources that want that.
 spin.lookers[#spin.lookers + 1] = function()
   local is_awaited = nil
   for source in pairs(sources) do
-    if source.how == "eager" and source.sleepers.n > 0
-       and source.links[1] then
+    if source.is_looked_at and source.sleepers.n > 0 then
       if core.has_message(source.links) then
         wake_first(source)
         return true

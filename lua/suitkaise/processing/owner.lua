@@ -338,6 +338,7 @@ local function source_of(state, for_messages)
   sources[name] = sources[name] or {
     links = { for_messages and state.channel or nil },
     processes = { state.process },
+    is_looked_at = for_messages,
   }
   return sources[name]
 end
