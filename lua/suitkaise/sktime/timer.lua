@@ -1,6 +1,16 @@
 --- Timer: measures, and knows the statistics of what it measured.
+--
+-- Statistics are fields: `num_times`, `total_time`, `total_time_paused` (0
+-- before the first time), `most_recent`, `most_recent_index`, `mean`,
+-- `median`, `min`, `max`, `fastest_time`, `fastest_index`, `slowest_time`,
+-- `slowest_index` (nil before it), `variance`, `stdev` (of the sample: nil
+-- before the second) and `times`, a copy. With `max_times` all are of the
+-- times that are kept.
 -- @classmod suitkaise.sktime.timer
--- @local
+-- @usage local timer = sk.sktime.Timer{ max_times = 100 }
+-- timer:start()
+-- parse(file)
+-- print(timer:stop(), timer.mean)
 
 local clock = require "suitkaise.sktime.clock"
 local errors = require "suitkaise.errors"
@@ -97,7 +107,7 @@ end
 
 Timer._is = is_timer
 
---- Refuse what is no timer.
+-- Refuse what is no timer.
 function Timer._check(value, fname, argument)
   if not is_timer(value) then
     errors.argument(fname, argument, value, "a Timer", "caller")

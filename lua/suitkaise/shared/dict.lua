@@ -1,0 +1,143 @@
+--- Dict: a table of a share with methods. `sk.Dict(t)` makes one, with a copy
+-- of `t` in it if there is one.
+--
+-- `dict.key` reads, `dict.key = value` writes, `#dict` counts the pairs; a key
+-- that is named like a method is for `get` and `set`. What every read and
+-- write may raise: ShareError, and SerializationError for a value that no
+-- other process can have.
+-- @classmod suitkaise.shared.dict
+-- @usage local dict = sk.Dict{ red = 1 }
+-- dict.green = 2
+-- dict:update{ blue = 3, red = 4 }
+-- print(dict.red, #dict) --> 4 3
+
+local collection = require "suitkaise.shared.collection"
+local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
+local proxy = require "suitkaise.share.proxy"
+local root = require "suitkaise.share.root"
+
+local states = proxy.states
+
+local Dict = collection.new_class("Dict", function(initial)
+  return collection.plain_or_empty("Dict", initial)
+end)
+local dict = Dict.methods
+
+local function state_of(self, method)
+  return collection.state_of(Dict, self, method)
+end
+
+Dict.__index = proxy.indexer(function(st, key)
+  local method = dict[key]
+  if method then return method end
+  return proxy.read(st, key)
+end)
+
+Dict.__newindex = proxy.metamethod(function(self, key, value)
+  if dict[key] then
+    errors.raise("ArgumentError", {
+      message = ('Dict: "%s" is a method; use :set("%s", value)')
+        :format(key, key), argument = key,
+    }, "caller")
+  end
+  proxy.write(states[self], key, value)
+end)
+
+local function count(st)
+  local kind, n = root.get(st.root, st.where, st.path, st.depth, nil,
+                           kinds.ENTRIES)
+  return kind == kinds.TABLE and n or 0
+end
+
+Dict.__len = proxy.metamethod(function(self) return count(states[self]) end)
+
+--- The value of a key, whatever its name.
+-- @param key
+-- @param[opt] default for a key that there is not
+-- @return the value
+-- @raise ArgumentError
+function dict:get(key, default)
+  local st = state_of(self, "get")
+  local value = proxy.read(st, key)
+  if dict[key] then st.cache[key] = nil end -- it would hide the method
+  if value == nil then return default end
+  return value
+end
+
+--- Set the value of a key, whatever its name.
+-- @param key
+-- @param value nil takes it out
+-- @raise ArgumentError
+function dict:set(key, value)
+  proxy.write(state_of(self, "set"), key, value)
+end
+
+--- Take a key out, in one step: no other process gets its value too.
+-- @param key
+-- @param[opt] default for a key that there is not
+-- @return the value that it had
+-- @raise ArgumentError
+function dict:pop(key, default)
+  local st = state_of(self, "pop")
+  proxy.check_key(st, key)
+  local value = collection.apply(st, "pop", key)
+  if value == nil then return default end
+  return value
+end
+
+--- Set all pairs of a table, in one step.
+-- @tparam table pairs plain, or of a share
+-- @raise ArgumentError
+function dict:update(pairs)
+  local st = state_of(self, "update")
+  collection.queue(st, "merge",
+                   collection.check_plain("Dict:update", "pairs", pairs))
+end
+
+--- The keys, in no order.
+-- @treturn table array
+function dict:keys()
+  return (proxy.entries(state_of(self, "keys")))
+end
+
+--- The values, in the order of the keys.
+-- @treturn table array
+function dict:values()
+  return (select(2, proxy.entries(state_of(self, "values"))))
+end
+
+--- Keys and values together.
+-- @treturn table array of `{ key, value }`
+function dict:items()
+  local keys, values = proxy.entries(state_of(self, "items"))
+  local items = {}
+  for i, key in ipairs(keys) do items[i] = { key, values[i] } end
+  return items
+end
+
+--- Is there such a key?
+-- @param key
+-- @treturn boolean
+-- @raise ArgumentError
+function dict:contains(key)
+  local st = state_of(self, "contains")
+  proxy.check_key(st, key)
+  return root.get(st.root, st.where, st.path, st.depth, key, 0)
+    ~= kinds.ABSENT
+end
+
+--- Take out everything.
+function dict:clear() collection.clear(state_of(self, "clear")) end
+
+--- A plain copy, with the tables in it.
+-- @treturn table
+function dict:to_table()
+  return proxy.copy_table(state_of(self, "to_table"))
+end
+
+--- The same Dict for tasks of @{suitkaise.async}: what waits yields the task.
+-- @function dict:asynced
+-- @treturn Dict a view
+
+return Dict
