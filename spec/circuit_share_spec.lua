@@ -171,6 +171,25 @@ describe("Circuit of many processes", function()
       assert.equal("good", breaker:call(good))
     end)
 
+    promise("refuses that what it computes is assigned", {},
+            function(_, breaker)
+      local ok, err = pcall(function() breaker.broken = true end)
+      assert.is_false(ok)
+      assert.is_true(errors.is(err, "ArgumentError"))
+      assert.matches("circuit_share_spec.lua:%d+$", err.where)
+      assert.is_false(breaker.broken)
+    end)
+
+    promise("begins its backoff anew for all", {
+      num_shorts_to_trip = 1, sleep_time_after_trip = 0.001,
+      backoff_factor = 2,
+    }, function(share, breaker)
+      breaker:short()
+      assert.equal(0.002, breaker.current_sleep_time)
+      helper.in_child(function() share.breaker:reset_backoff() end)
+      assert.equal(0.001, breaker.current_sleep_time)
+    end)
+
     promise("is seen broken while the one who tripped it sleeps", {
       num_shorts_to_trip = 1, sleep_time_after_trip = 1000,
       max_sleep_time = 1000,

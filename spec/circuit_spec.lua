@@ -552,10 +552,23 @@ describe("Circuit", function()
   end)
 
   it("says so when a method is called with a dot", function()
-    for _, name in ipairs { "short", "trip", "reset", "call" } do
+    for _, name in ipairs { "short", "trip", "reset", "call", "asynced",
+                            "reset_backoff" } do
       assert.equal("self", refusal(Circuit[name], 5).argument)
       assert.equal("self", refusal(Circuit[name]).argument)
     end
+  end)
+
+  it("refuses that what it computes, or a method, is assigned", function()
+    local breaker = Circuit()
+    for _, name in ipairs { "broken", "state", "retry_in", "call" } do
+      local err = refusal(function() breaker[name] = true end)
+      assert.equal(name, err.argument)
+      assert.matches("circuit_spec.lua:%d+$", err.where)
+    end
+    assert.is_false(breaker.broken)
+    breaker.service = "mail" -- other fields are its user's
+    assert.equal("mail", breaker.service)
   end)
 
   it("is an object of its class and a line of text", function()

@@ -153,9 +153,9 @@ describe("sktime", function()
       print(table.concat(names, " "))
       local f = io.open "/proc/self/maps"
       print(f and f:read "*a":find "/memfd:" or "no segment")]]
-    assert.equal("suitkaise.cerial.registry suitkaise.core suitkaise.errors "
-      .. "suitkaise.is suitkaise.options suitkaise.sktime "
-      .. "suitkaise.sktime.clock suitkaise.sktime.open "
+    assert.equal("suitkaise.cerial.registry suitkaise.computed "
+      .. "suitkaise.core suitkaise.errors suitkaise.is suitkaise.options "
+      .. "suitkaise.sktime suitkaise.sktime.clock suitkaise.sktime.open "
       .. "suitkaise.sktime.statistics suitkaise.sktime.timer\nno segment\n",
       loaded)
   end)

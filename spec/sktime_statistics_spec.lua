@@ -333,11 +333,42 @@ describe("report", function()
     assert.equal("Timer: no times", Timer():report((printer())))
   end)
 
-  it("says how many are kept, and does with one", function()
-    local timer = Timer{ max_times = 1 }
+  it("does with one time", function()
+    local timer = Timer{ max_times = 2 }
     timer:add_time(1)
-    local text = timer:report((printer()))
-    assert.matches("^Timer: 1 time, the last 1 are kept\n", text)
+    assert.matches("^Timer: 1 time\n", timer:report((printer())))
+  end)
+
+  it("says of how many the times that are kept are the last", function()
+    local timer = Timer{ max_times = 2 }
+    for i = 1, 5 do timer:add_time(i) end
+    assert.matches("^Timer: the last 2 of 5 times\n",
+                   timer:report((printer())))
+  end)
+
+  it("shows times whose sum is too large for a number", function()
+    local timer = Timer()
+    for i = 1, 10 do timer:add_time(i * 1e307) end
+    assert.equal(math.huge, timer.total_time)
+    assert.matches("total +inf s", timer:report((printer())))
+  end)
+
+  it("refuses what cannot be written to", function()
+    for _, out in ipairs { 5, false, {}, "x.txt" } do
+      local ok, err = pcall(function() Timer():report(out) end)
+      assert.is_false(ok)
+      assert.matches("sktime_statistics_spec.lua:%d+: ArgumentError: "
+        .. "Timer:report: out must be something with a method `write`, got ",
+        tostring(err))
+    end
+  end)
+
+  it("raises when it cannot be written", function()
+    local full = { write = function() return nil, "disk full" end }
+    local ok, err = pcall(function() Timer():report(full) end)
+    assert.is_false(ok)
+    assert.matches("sktime_statistics_spec.lua:%d+: Error: "
+      .. "Timer:report: cannot write it: disk full", tostring(err))
   end)
 end)
 

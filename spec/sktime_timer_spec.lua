@@ -310,6 +310,19 @@ describe("Timer", function()
     assert.equal("i", refusal(timer.get_time, timer, 0 / 0).argument)
   end)
 
+  it("refuses that a statistic or a method is assigned", function()
+    local timer = Timer()
+    timer:add_time(2)
+    for _, name in ipairs { "mean", "num_times", "times", "start" } do
+      local err = refusal(function() timer[name] = 5 end)
+      assert.equal(name, err.argument)
+      assert.matches("sktime_timer_spec.lua:%d+$", err.where)
+    end
+    assert.equal(2, timer.mean)
+    timer.label, timer.max_times = "requests", 10 -- fields are its user's
+    assert.equal("requests", timer.label)
+  end)
+
   it("names the nearest option when one is misspelt", function()
     assert.matches('did you mean "max_times"',
                    refusal(Timer, { max_time = 3 }).message, 1, true)
@@ -552,6 +565,36 @@ describe("Timer", function()
       assert.equal(seconds, share.timer.most_recent)
       assert.is_true(share.timer:get_time(1) >= 0.0005)
       assert.is_true(share.timer.total_time_paused >= 0.0005)
+    end)
+
+    promise("keeps what one had added that was killed", function(share)
+      share.timer = Timer()
+      local added = sk.Flag()
+      local child = helper.fork(function()
+        for i = 1, 100 do share.timer:add_time(i) end
+        share.timer:start()
+        added:set()
+        helper.wait_until(function() return false end)
+      end)
+      assert.is_true(added:wait(20))
+      child:kill()
+      child:finish()
+      assert.equal(100, share.timer.num_times)
+      assert.equal(5050, share.timer.total_time)
+      share.timer:start()
+      share.timer:stop()
+      assert.equal(101, share.timer.num_times)
+      assert.is_false(pcall(function() share.timer:stop() end))
+    end)
+
+    promise("refuses that a statistic is assigned", function(share)
+      share.timer, share.inside = Timer(), { timer = Timer() }
+      for _, timer in ipairs { share.timer, share.inside.timer } do
+        timer:add_time(2)
+        local err = refusal(function() timer.mean = 5 end)
+        assert.matches("sktime_timer_spec.lua:%d+$", err.where)
+        assert.equal(2, timer.mean)
+      end
     end)
 
     promise("times blocks and functions", function(share)

@@ -6,6 +6,7 @@
 
 local callers = require "suitkaise.circuit.call"
 local clock = require "suitkaise.sktime.clock"
+local computed_fields = require "suitkaise.computed"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 local random = require "suitkaise.circuit.random"
@@ -66,11 +67,6 @@ end
 -- Loaded by the first who wants it: a view of a circuit whose sleeps yield.
 local yielding
 
---- Yield the running task instead of blocking it: in `short`, `trip` and
--- `call`. Outside of tasks they block.
--- @function Circuit:asynced
--- @treturn Circuit a view of the same circuit
--- @usage breaker:asynced():call(fetch, url)
 local function asynced(self)
   yielding = yielding or views.over("Circuit view",
     require "suitkaise.async.circuit"._shared_local)
@@ -91,17 +87,13 @@ local function make_class(parts)
   end
 
   for name, method in pairs(state.methods) do Circuit[name] = method end
-  --- Let the next trip sleep as long as the first.
-  -- @function Circuit:reset_backoff
-  -- @usage breaker:reset_backoff()
-  Circuit.reset_backoff = state.reset_backoff
   -- In a Share those above run in the coordinator, and these where they are
   -- called, with the proxy as `self`.
-  local calling = callers(Circuit, parts)
-  calling.asynced = asynced
+  local calling = callers(Circuit, parts, asynced)
   for name, method in pairs(calling) do Circuit[name] = method end
   Circuit._shared_meta = state.shared_meta
   Circuit._shared_local = calling
+  calling.__newindex = computed_fields(Circuit, computed)
 
   local function new(_, given)
     local self = check(given)

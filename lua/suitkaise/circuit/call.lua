@@ -1,8 +1,14 @@
---- What a caller of a circuit does: sleep, call, raise, tell the user's hooks.
--- These are the methods of @{suitkaise.circuit.Circuit}. `self` is a circuit,
--- or what stands for one in a Share; see state.lua.
+--- Circuit: breaks after so many failures, and lets everybody wait.
+--
+-- Fields: `broken`, `state` ("closed", "open", "half-open"), `retry_in`
+-- (seconds until a call may pass; nil when only a reset helps),
+-- `times_shorted`, `total_trips`, `total_failures`, `current_sleep_time` (of
+-- the next trip). @{suitkaise.circuit.Circuit} makes one.
 -- @classmod suitkaise.circuit.call
--- @usage local ok, page = pcall(breaker.call, breaker, fetch, url)
+-- @usage local page = breaker:call(fetch, url)
+
+-- Here is what a caller does: sleep, call, raise, tell the user's hooks.
+-- `self` is a circuit or what stands for one in a Share; see state.lua.
 
 local errors = require "suitkaise.errors"
 
@@ -39,8 +45,9 @@ local function refuse(self, retry_in)
 end
 
 -- -> the methods, which sleep by parts.sleep, tell the time by parts.now, draw
--- by parts.random and call by parts.pcall. `class` is that of most circuits.
-return function(class, parts)
+-- by parts.random and call by parts.pcall. `class` is that of most circuits;
+-- `yielding(self)` a view of one that sleeps in tasks.
+return function(class, parts, yielding)
   local sleep, now, random = parts.sleep, parts.now, parts.random
   local protected = parts.pcall
   local methods = {}
@@ -96,6 +103,24 @@ return function(class, parts)
   function methods:reset()
     if getmetatable(self) ~= class then check_self(self, "reset") end
     if self:apply_reset(now()) then after_reset(self) end
+  end
+
+  --- The next trip sleeps as long as the first.
+  -- @function Circuit:reset_backoff
+  -- @usage breaker:reset_backoff()
+  function methods:reset_backoff()
+    if getmetatable(self) ~= class then check_self(self, "reset_backoff") end
+    self:apply_reset_backoff()
+  end
+
+  --- Yield the running task instead of blocking it: in `short`, `trip` and
+  -- `call`. Outside of tasks they block.
+  -- @function Circuit:asynced
+  -- @usage breaker:asynced():call(fetch, url)
+  -- @treturn Circuit a view of the same circuit
+  function methods:asynced()
+    if getmetatable(self) ~= class then check_self(self, "asynced") end
+    return yielding(self)
   end
 
   -- A number while this call is the one that tries.

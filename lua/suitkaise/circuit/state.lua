@@ -15,6 +15,12 @@
 
 local state = {}
 
+-- The next trip sleeps as long as the first.
+local function reset_backoff(circuit)
+  circuit.current_sleep_time = math.min(circuit.sleep_time_after_trip,
+                                        circuit.max_sleep_time)
+end
+
 --- The fields that change, as they are at first.
 function state.clear(circuit)
   circuit._is_broken = false
@@ -24,7 +30,7 @@ function state.clear(circuit)
   circuit.times_shorted = 0
   circuit.total_trips = 0
   circuit.total_failures = 0
-  state.reset_backoff(circuit)
+  reset_backoff(circuit)
 end
 
 local function make_whole(circuit)
@@ -117,7 +123,7 @@ function methods:apply_outcome(probe, is_good, moment, draw)
   if not self._is_broken or self._probe ~= probe then return false end
   if not is_good then return break_it(self, nil, moment, draw) end
   make_whole(self)
-  state.reset_backoff(self)
+  reset_backoff(self)
   return true
 end
 
@@ -127,9 +133,8 @@ function methods:apply_success()
 end
 
 --- The next trip sleeps as long as the first.
-function state.reset_backoff(circuit)
-  circuit.current_sleep_time = math.min(circuit.sleep_time_after_trip,
-                                        circuit.max_sleep_time)
+function methods:apply_reset_backoff()
+  reset_backoff(self)
 end
 
 -- ---- what is computed from it ----
@@ -178,8 +183,8 @@ local function make_shared_meta()
     meta.methods[name] = { reads = all, writes = CHANGING,
                            returns = name ~= "apply_success" }
   end
-  meta.methods.reset_backoff = { reads = all, returns = false,
-                                 writes = { "current_sleep_time" } }
+  meta.methods.apply_reset_backoff = { reads = all, returns = false,
+                                       writes = { "current_sleep_time" } }
   for name in pairs(state.computed) do
     meta.properties[name] = {
       reads = { "_is_broken", "_whole_at", "_retry_at", "_probe" },

@@ -260,8 +260,15 @@ end
 
 Object.__index = proxy.indexer(miss)
 
+-- A class may refuse to have what it computes assigned.
+local function check_assigned(st, self, key)
+  local check = st.class and meta.local_method(st.class, "__newindex")
+  if check then check(self, key) end
+end
+
 Object.__newindex = proxy.metamethod(function(self, key, value)
   local st = states[self]
+  check_assigned(st, self, key)
   if key == kinds.CLASS_FIELD then
     errors.argument(st.where, "key", key, "a field's name", "caller")
   end
@@ -317,6 +324,7 @@ local inner_index = proxy.metamethod(function(self, key)
 end)
 
 local inner_newindex = proxy.metamethod(function(self, key, value)
+  check_assigned(states[self], self, key)
   send_inside(states[self], key, value)
 end)
 

@@ -32,17 +32,20 @@ local function bars(h)
   return table.concat(lines, "\n")
 end
 
+local function title(timer)
+  local n, all = timer.num_times, timer._count
+  if n < all then
+    return ("Timer: the last %d of %d times"):format(n, all)
+  end
+  return ("Timer: %d %s"):format(n, n == 1 and "time" or "times")
+end
+
 return function(timer)
-  local n = timer.num_times
-  if n == 0 then return "Timer: no times" end
+  if timer.num_times == 0 then return "Timer: no times" end
   local show = units.show
   local function at(p) return show(timer:percentile(p)) end
-  local title = ("Timer: %d %s"):format(n, n == 1 and "time" or "times")
-  if timer.max_times then
-    title = title .. (", the last %d are kept"):format(timer.max_times)
-  end
   return table.concat({
-    title,
+    title(timer),
     row("mean", show(timer.mean), "min", show(timer.min)),
     row("stdev", show(timer.stdev), "median", at(50)),
     row("total", show(timer.total_time), "p95", at(95)),

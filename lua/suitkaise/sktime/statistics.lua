@@ -138,7 +138,8 @@ end
 --- Their sum.
 function statistics.sum(timer)
   local slot, tail = position(timer)
-  local sum = timer._sum + timer._carry
+  local sum = timer._sum
+  if sum < math.huge then sum = sum + timer._carry end -- else that is nan
   return tail and sum + tail.sum[slot + 1] or sum
 end
 

@@ -13,6 +13,7 @@
 -- print(timer:stop(), timer.mean)
 
 local clock = require "suitkaise.sktime.clock"
+local computed_fields = require "suitkaise.computed"
 local errors = require "suitkaise.errors"
 local is = require "suitkaise.is"
 local open = require "suitkaise.sktime.open"
@@ -270,14 +271,29 @@ function Timer:statistics()
   return all
 end
 
+local function has_write(out)
+  local ok, write = pcall(function() return out.write end)
+  return ok and write ~= nil
+end
+
 --- Print the statistics and a histogram.
 -- @param[opt=io.stdout] out where to: anything with a method `write`
 -- @treturn string what was printed
+-- @raise ArgumentError; Error when it cannot be written
 function Timer:report(out)
   check_self(self, "report")
+  if out == nil then out = io.stdout end
+  if not has_write(out) then
+    errors.argument("Timer:report", "out", out, "something with a method "
+                    .. "`write`", "caller")
+  end
   local text = require "suitkaise.sktime.report"(self)
-  out = out or io.stdout
-  out:write(text, "\n")
+  local ok, why = out:write(text, "\n")
+  if ok == nil and why then
+    errors.raise("Error", {
+      message = "Timer:report: cannot write it: " .. tostring(why),
+    }, "caller")
+  end
   return text
 end
 
@@ -360,5 +376,7 @@ function Timer._shared_local.reset(proxy)
   open.forget(proxy)
   require "suitkaise.access".call(proxy, "reset")
 end
+
+Timer._shared_local.__newindex = computed_fields(Timer, computed)
 
 return setmetatable(Timer, { __call = new })
