@@ -27,7 +27,6 @@ describe("detect.fn", function()
     local found = detect.fn(fn)
     if not has_bytecode then
       assert.same({ "all", "all" }, { found.reads, found.writes })
-      assert.same({}, found.blocking_calls)
       return assert.is_nil(found.is_pure)
     end
     assert.equal(reads, table.concat(found.reads, " "))
@@ -82,6 +81,32 @@ describe("detect.fn", function()
     end, "", "", false, "io.file.close io.file.read io.open")
     check_fn(function(peer) return peer:receive "*l" end, "", "", false,
              "peer.receive")
+    check_fn(function(client) client:send "x" end, "", "", false,
+             "client.send")
+  end)
+
+  it("lists none of a method that is only named like one", function()
+    local found = detect.fn(function(signal) signal:connect "x" end)
+    assert.same({}, found.blocking_calls)
+  end)
+
+  it("lists what the code names where there is no bytecode", function()
+    if has_bytecode then return end
+    local sleep = sk.sktime.sleep
+    local function check(fn, waits)
+      assert.equal(waits, table.concat(detect.fn(fn).blocking_calls, " "))
+    end
+    check(function(c) os.execute(c) end, "os.execute")
+    check(function() return io.popen("ls"):read "*a" end, "io.popen io.read")
+    check(function() sleep(1) end, "suitkaise.sktime.sleep")
+    check(function() sk.sktime.sleep(1) end, "suitkaise.sktime.sleep")
+    check(function(peer) return peer:receive "*l" end, "receive")
+    check(function(x) return math.floor(x) end, "")
+  end)
+
+  it("lists a C function itself", function()
+    assert.same({ "os.execute" }, detect.fn(os.execute).blocking_calls)
+    assert.same({}, detect.fn(math.floor).blocking_calls)
   end)
 
   it("lists them through helpers", function()

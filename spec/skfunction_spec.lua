@@ -70,7 +70,7 @@ describe("Skfunction", function()
       assert.same({ "os.execute" }, f.blocking_calls)
       assert.is_true(skf(function(x) return x + 1 end).is_pure)
     else
-      assert.same({ "all", "all", {} },
+      assert.same({ "all", "all", { "os.execute" } },
                   { f.reads, f.writes, f.blocking_calls })
       assert.is_nil(f.is_pure)
     end
@@ -79,6 +79,26 @@ describe("Skfunction", function()
   it("reads and writes what is declared", function()
     local f = skf(function() end, { reads = { "a" }, writes = { "b" } })
     assert.same({ { "a" }, { "b" } }, { f.reads, f.writes })
+  end)
+
+  it("refuses names of what it reads that are none", function()
+    for _, bad in ipairs { { 1 }, { a = true }, { print } } do
+      raises("ArgumentError", "skf: writes must be an array of names, got ",
+             skf, print, { writes = bad })
+    end
+  end)
+
+  it("keeps modifiers and bindings when it gets options", function()
+    local calls = 0
+    local f = skf(function(a, b) calls = calls + 1 error(a .. b, 0) end)
+    local named = skf(f:retry { times = 3, delay = 0 }:bind { a = "x" },
+                      { name = "named", writes = { "log" } })
+    local _, err = pcall(named, "y")
+    assert.same({ "xy", 3, "named" }, { err, calls, named.name })
+    assert.same({ "log" }, named.writes)
+    assert.equal(f.fn, named.fn)
+    raises("ArgumentError", "kind must be given before modifiers, got",
+           skf, f:retry {}, { kind = "generator" })
   end)
 
   it("makes each method of a class one", function()
@@ -183,6 +203,21 @@ describe("retry", function()
     local f = flaky(9)
     local _, err = pcall(f:retry { times = 3, delay = 0 })
     assert.same({ { call = 1 }, { call = 2 } }, err.attempts)
+  end)
+
+  it("has no errors of an earlier call on one that is raised again",
+     function()
+    local always = {}
+    local f = skf(function() error(always, 0) end)
+    pcall(f:retry { times = 3, delay = 0 })
+    assert.equal(2, #always.attempts)
+    pcall(f:retry { times = 2, delay = 0 })
+    assert.equal(1, #always.attempts)
+    pcall(f:retry { times = 1 })
+    assert.is_nil(always.attempts)
+    always.attempts = "the user's"
+    pcall(f:retry { times = 2, delay = 0 })
+    assert.equal("the user's", always.attempts)
   end)
 
   it("raises the last error unchanged when it is no table", function()
@@ -415,6 +450,10 @@ describe("arguments by name", function()
     raises("ArgumentError", "a C function has no names", function()
       return skf(tonumber):bind { x = 1 }
     end)
+    raises("ArgumentError", "an object that can be called has no names",
+           function()
+      return skf(setmetatable({}, { __call = mail })):bind { to = 1 }
+    end)
     local stripped = (loadstring or load)(string.dump(mail, true))
     local ok, found = pcall(debug.getlocal, stripped, 1)
     if ok and found == "to" then return end -- 5.1 strips nothing
@@ -422,6 +461,35 @@ describe("arguments by name", function()
     raises("ArgumentError", "names are not in its bytecode", function()
       return skf(stripped):bind { to = 1 }
     end)
+  end)
+
+  it("are told from other locals, whatever is in the function", function()
+    local upvalue = 1
+    local function check(fn, names, other)
+      for _, name in ipairs(names) do
+        assert.equal(7, (skf(fn):bind { [name] = 7 }(7, 7, 7)))
+      end
+      raises("ArgumentError", "no parameter", function()
+        return skf(fn):bind { [other] = 1 }
+      end)
+    end
+    check(function(a) local b b = a return b end, { "a" }, "b")
+    check(function(a, arg) return arg and a end, { "a", "arg" }, "b")
+    check(function(a, ...) local b return a, b, ... end, { "a" }, "b")
+    check(function(self, x)
+      local function inner(y) return y == "text" and upvalue + 1.5 end
+      if inner(nil) or x == true then return x end
+      for i = 1, 0 do upvalue = i end
+      return self or false
+    end, { "self" }, "y")
+    local _, n = pcall(function() -- nothing in it
+      return skf(function(a, b) end):bind { b = 1 } -- luacheck: ignore
+    end)
+    assert.matches("Skfunction", tostring(n))
+    assert.equal(0, skf(function(a, ...)
+      local b -- luacheck: ignore
+      return select("#", ...)
+    end):bind { a = 1 }())
   end)
 
   it("do not run the function to be found", function()
@@ -461,6 +529,14 @@ describe("arguments by name", function()
     raises("ArgumentError", 'no parameter "x"', function()
       skfunction.build(mail):set("x", 1)
     end)
+    local builder = skfunction.build(mail)
+    raises("ArgumentError", "build:set: name must be a parameter's name, got",
+           builder.set, builder)
+    for _, method in ipairs { "set", "done" } do
+      raises("ArgumentError", "self must be what build returned",
+             builder[method], "to")
+      raises("ArgumentError", "self must be", builder[method])
+    end
   end)
 
   it("register themselves at the first call", function()

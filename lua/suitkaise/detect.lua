@@ -550,7 +550,8 @@ local fn_cache = setmetatable({}, { __mode = "k" })
 --   their parts (`"config.fps"`; also parts of arguments for writes), or "all"
 --   when it cannot be told; `is_pure`: true when it changes nothing and its
 --   results depend on its arguments alone, false when not, nil when it is not
---   known; `blocking_calls`: what it calls that may wait (`"os.execute"`);
+--   known; `blocking_calls`: what it calls that may wait (`"os.execute"`),
+--   where nothing can be told what its own code names of that;
 --   `unknown_calls`: what it calls that could not be followed, of which the
 --   other answers say nothing
 -- @usage detect.fn(math.floor).is_pure --> nil (a C function)
@@ -563,12 +564,11 @@ function detect.fn(fn)
   local deps = new_deps()
   local answer, flow
   if bytecode.of(fn) then answer, flow = detect_fn(fn) end
-  if answer then
-    add_deps(deps, flow.deps)
-  else
-    answer = { reads = "all", writes = "all", blocking_calls = {},
-               unknown_calls = {} }
+  if not answer then
+    return { reads = "all", writes = "all", unknown_calls = {},
+             blocking_calls = require "suitkaise.detect.mentioned"(fn) }
   end
+  add_deps(deps, flow.deps)
   fn_cache[fn] = { answer = answer, deps = deps }
   return answer
 end

@@ -497,6 +497,36 @@ local function wrap_class(class, opts)
   return class
 end
 
+local function check_names(name, list)
+  for key, value in pairs(list or {}) do
+    if type(key) ~= "number" or type(value) ~= "string" then
+      errors.argument("skf", name, type(key) == "number" and value or key,
+                      "an array of names", "caller")
+    end
+  end
+end
+
+local function check_options(opts)
+  local checked = options.check("skf", opts, SPEC, "caller")
+  check_names("reads", checked.reads)
+  check_names("writes", checked.writes)
+  return checked
+end
+
+-- Another Skfunction of the same function, with what the options say.
+local function with_options(self, checked, opts)
+  local base = {}
+  for k, v in pairs(self._base) do base[k] = v end
+  for k in pairs(opts) do base[k] = checked[k] end
+  if opts.kind and opts.kind ~= self._base.kind and next(self._how) then
+    errors.argument("skf", "kind", opts.kind, "given before modifiers",
+                    "caller")
+  end
+  local name = self._name
+  if opts.name then name = nil end
+  return new_view(base, self._how, self._bound, name)
+end
+
 --- Make an Skfunction, or make each method of a class one.
 -- @function skf
 -- @tparam function|table fn a function; anything that can be called; a class
@@ -517,7 +547,8 @@ function skfunction.skf(fn, opts)
     return wrap_class(fn, opts)
   end
   check_function("skf", fn)
-  local base = options.check("skf", opts, SPEC, "caller")
+  local base = check_options(opts)
+  if is_skfunction(fn) then return with_options(fn, base, opts) end
   base.fn = fn
   return new_view(base, {})
 end
@@ -657,12 +688,24 @@ function skfunction.build(fn)
   return setmetatable({ view = skfunction.skf(fn) }, Builder)
 end
 
+local function check_builder(self, name)
+  if getmetatable(self) ~= Builder then
+    errors.argument("build:" .. name, "self", self,
+                    "what build returned (call it with a colon)", "caller")
+  end
+end
+
 function Builder:set(name, value)
+  check_builder(self, "set")
+  if type(name) ~= "string" then
+    errors.argument("build:set", "name", name, "a parameter's name", "caller")
+  end
   self.view = self.view:bind { [name] = value }
   return self
 end
 
 function Builder:done()
+  check_builder(self, "done")
   return self.view
 end
 

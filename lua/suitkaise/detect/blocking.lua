@@ -33,6 +33,10 @@ local PATHS = {
   "^socket%.", "^posix%..*sleep$", "^io%.", "^os%.execute$",
 }
 
+-- Methods that wait when their object is called as sockets are.
+local OF_SOCKETS = { connect = true, send = true, sendto = true }
+local SOCKETS = { "sock", "client", "conn", "server", "tcp", "udp" }
+
 -- Methods of what io.open and the like return.
 local OF_FILES = { read = true, lines = true, write = true, flush = true,
                    close = true, seek = true }
@@ -50,6 +54,15 @@ function blocking.of(fn)
   return nil
 end
 
+local function is_of_socket(label, last)
+  if not OF_SOCKETS[last] then return false end
+  local object = label:sub(1, -#last - 2):match "[%w_]*$":lower()
+  for _, word in ipairs(SOCKETS) do
+    if object:find(word, 1, true) then return true end
+  end
+  return false
+end
+
 --- Does the name of a function that is not known say that it may wait?
 -- @tparam string label how it was reached
 function blocking.by_name(label)
@@ -60,7 +73,8 @@ function blocking.by_name(label)
   for _, name in ipairs(NAMES) do
     if last == name then return true end
   end
-  return OF_FILES[last] ~= nil and label:find "^io%.file%." ~= nil
+  return is_of_socket(label, last)
+    or OF_FILES[last] ~= nil and label:find "^io%.file%." ~= nil
 end
 
 return blocking

@@ -4,11 +4,9 @@
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 
-local getinfo, getlocal, sethook = debug.getinfo, debug.getlocal, debug.sethook
+local getinfo, getlocal = debug.getinfo, debug.getlocal
 
 local parameters = {}
-
-local MAX = 250 -- of a function, in any Lua
 
 local function is_name(name)
   return type(name) == "string" and name:sub(1, 1) ~= "("
@@ -16,9 +14,9 @@ end
 
 -- ---- what the VM tells ----
 
-local function from_prototype(fn)
+local function from_prototype(fn, count)
   local names = {}
-  for i = 1, MAX do
+  for i = 1, count do
     local name = getlocal(fn, i)
     if not is_name(name) then break end
     names[i] = name
@@ -26,46 +24,34 @@ local function from_prototype(fn)
   return names
 end
 
--- Lua 5.1 tells names of a running function only: begin to call it, look, and
--- leave before its first instruction.
-local function from_call(fn)
-  local names = {}
-  local co = coroutine.create(fn)
-  sethook(co, function()
-    if getinfo(2, "f").func ~= fn then return end
-    for i = 1, MAX do
-      local name = getlocal(2, i)
-      if not is_name(name) or name == "arg" then break end
-      names[i] = name
-    end
-    error(names, 0)
-  end, "c")
-  coroutine.resume(co)
-  return names
-end
-
 -- `getlocal` of a function, where there is that
 local can_ask = pcall(getlocal, function() end, 1)
 
+-- -> names, how many there are, is there a vararg
+local function ask(fn)
+  if not can_ask then return require "suitkaise.skfunction.dump"(fn) end
+  local info = getinfo(fn, "u")
+  return from_prototype(fn, info.nparams), info.nparams, info.isvararg
+end
+
 local function find(fn)
-  local info = getinfo(fn, "Su")
-  if info.what == "C" then return nil, "a C function has no names" end
-  local names = can_ask and from_prototype(fn) or from_call(fn)
-  local count = info.nparams
-  if count and #names < count or not count and #names == 0
-     and getinfo(fn, "L").activelines == nil then
-    return nil, "its names are not in its bytecode"
+  if type(fn) ~= "function" then
+    return nil, "an object that can be called has no names"
   end
-  return { names = names, count = count or #names,
-           is_vararg = info.isvararg == true }
+  if getinfo(fn, "S").what == "C" then
+    return nil, "a C function has no names"
+  end
+  local names, count, is_vararg = ask(fn)
+  if #names < count then return nil, "its names are not in its bytecode" end
+  return { names = names, count = count, is_vararg = is_vararg }
 end
 
 local found = setmetatable({}, { __mode = "k" })
 
 --- The parameters of a function.
 -- @tparam function fn
--- @treturn ?table `names`, `count`, `is_vararg` (where the VM tells); nil and
---   why not when they have no names
+-- @treturn ?table `names`, `count`, `is_vararg`; nil and why not when they
+--   have no names
 function parameters.of(fn)
   local known = found[fn]
   if not known then

@@ -30,10 +30,17 @@ local function delay_of(how, n)
   return delay * (1 + how.jitter * (2 * math.random() - 1))
 end
 
--- The last error keeps the earlier ones, where there is a place for them.
+local ours = setmetatable({}, { __mode = "k" }) -- arrays that are from here
+
+-- The last error keeps the earlier ones, where there is a place for them: an
+-- object that is raised again and again has those of the last call.
 local function raise(err, earlier)
-  if earlier and type(err) == "table" and rawget(err, "attempts") == nil then
-    rawset(err, "attempts", earlier)
+  if type(err) == "table" then
+    local before = rawget(err, "attempts")
+    if before == nil and earlier or ours[before or err] then
+      rawset(err, "attempts", earlier)
+      if earlier then ours[earlier] = true end
+    end
   end
   error(err, 0)
 end
