@@ -71,6 +71,7 @@ return function(fn)
       upvalue, value = debug.getupvalue(fn, i)
     end
     if debug.getfenv then visit(found, words, debug.getfenv(fn), DEPTH) end
+    visit(found, words, _G, DEPTH) -- an environment may compute its fields
     add_by_name(found, words)
   end
   local list = {}

@@ -57,6 +57,7 @@ Dict.__len = proxy.metamethod(function(self) return count(states[self]) end)
 -- @param[opt] default for a key that there is not
 -- @return the value
 -- @raise ArgumentError
+-- @usage local red = dict:get("red", 0)
 function dict:get(key, default)
   local st = state_of(self, "get")
   local value = proxy.read(st, key)
@@ -69,6 +70,7 @@ end
 -- @param key
 -- @param value nil takes it out
 -- @raise ArgumentError
+-- @usage dict:set("keys", 3)
 function dict:set(key, value)
   proxy.write(state_of(self, "set"), key, value)
 end
@@ -78,6 +80,7 @@ end
 -- @param[opt] default for a key that there is not
 -- @return the value that it had
 -- @raise ArgumentError
+-- @usage local job = dict:pop(id)
 function dict:pop(key, default)
   local st = state_of(self, "pop")
   proxy.check_key(st, key)
@@ -89,6 +92,7 @@ end
 --- Set all pairs of a table, in one step.
 -- @tparam table pairs plain, or of a share
 -- @raise ArgumentError
+-- @usage dict:update{ blue = 3, red = 4 }
 function dict:update(pairs)
   local st = state_of(self, "update")
   collection.queue(st, "merge",
@@ -97,18 +101,21 @@ end
 
 --- The keys, in no order.
 -- @treturn table array
+-- @usage for _, key in ipairs(dict:keys()) do print(key) end
 function dict:keys()
   return (proxy.entries(state_of(self, "keys")))
 end
 
 --- The values, in the order of the keys.
 -- @treturn table array
+-- @usage for _, value in ipairs(dict:values()) do print(value) end
 function dict:values()
   return (select(2, proxy.entries(state_of(self, "values"))))
 end
 
 --- Keys and values together.
 -- @treturn table array of `{ key, value }`
+-- @usage for _, item in ipairs(dict:items()) do print(item[1], item[2]) end
 function dict:items()
   local keys, values = proxy.entries(state_of(self, "items"))
   local items = {}
@@ -120,6 +127,7 @@ end
 -- @param key
 -- @treturn boolean
 -- @raise ArgumentError
+-- @usage if not dict:contains(id) then dict[id] = job end
 function dict:contains(key)
   local st = state_of(self, "contains")
   proxy.check_key(st, key)
@@ -128,15 +136,18 @@ function dict:contains(key)
 end
 
 --- Take out everything.
+-- @usage dict:clear()
 function dict:clear() collection.clear(state_of(self, "clear")) end
 
 --- A plain copy, with the tables in it.
 -- @treturn table
+-- @usage local plain = dict:to_table()
 function dict:to_table()
   return proxy.copy_table(state_of(self, "to_table"))
 end
 
 --- The same Dict for tasks of @{suitkaise.async}: what waits yields the task.
+-- @usage sk.async.run(function() print(dict:asynced().red) end)
 -- @function dict:asynced
 -- @treturn Dict a view
 

@@ -80,6 +80,7 @@ end
 --- Add an item at the end. Does not wait.
 -- @param value
 -- @raise ArgumentError
+-- @usage list:append{ url = url }
 function list:append(value)
   collection.queue(state_of(self, "append"), "insert", nil,
                    check_value("append", value))
@@ -88,6 +89,7 @@ end
 --- Append all items of an array, in one step. Does not wait.
 -- @tparam table items plain, or of a share
 -- @raise ArgumentError
+-- @usage list:extend{ "e", "f" }
 function list:extend(items)
   collection.queue(state_of(self, "extend"), "extend",
                    collection.check_plain("List:extend", "items", items))
@@ -97,6 +99,7 @@ end
 -- @tparam int position
 -- @param value
 -- @raise ArgumentError
+-- @usage list:insert(1, "first")
 function list:insert(position, value)
   local st = state_of(self, "insert")
   check_position("insert", position)
@@ -107,6 +110,7 @@ end
 -- @tparam[opt] int position the last one, if it is left out
 -- @return the item; nil when there is none
 -- @raise ArgumentError
+-- @usage local oldest = list:pop(1)
 function list:pop(position)
   local st = state_of(self, "pop")
   if position ~= nil then check_position("pop", position) end
@@ -117,21 +121,25 @@ end
 -- @param value
 -- @treturn boolean was there one?
 -- @raise ArgumentError
+-- @usage list:remove "b"
 function list:remove(value)
   return (apply(state_of(self, "remove"), "remove_value",
                 check_value("remove", value)))
 end
 
 --- Take out everything.
+-- @usage list:clear()
 function list:clear() collection.clear(state_of(self, "clear")) end
 
 --- A plain copy, with the tables in it.
 -- @treturn table
+-- @usage table.sort(list:to_table())
 function list:to_table()
   return proxy.copy_table(state_of(self, "to_table"))
 end
 
 --- The same List for tasks of @{suitkaise.async}: what waits yields the task.
+-- @usage sk.async.run(function() print(list:asynced():pop()) end)
 -- @function list:asynced
 -- @treturn List a view
 

@@ -58,6 +58,7 @@ end
 -- @tparam int worker 1 to n
 -- @param value any; read back as a copy
 -- @raise ArgumentError
+-- @usage results:set(worker, sum)
 function results:set(worker, value)
   local st = state_of(self, "set")
   check_worker(st, "set", worker)
@@ -69,6 +70,7 @@ end
 -- @tparam int worker 1 to n
 -- @return the value; nil while there is none
 -- @raise ArgumentError
+-- @usage if results:get(2) then print "worker 2 is done" end
 function results:get(worker)
   local st = state_of(self, "get")
   check_worker(st, "get", worker)
@@ -77,6 +79,8 @@ end
 
 --- All results.
 -- @treturn table an array with nil where there is none yet, and its size `n`
+-- @usage local all = results:collect()
+-- for worker = 1, all.n do print(worker, all[worker]) end
 function results:collect()
   local keys, of = proxy.entries(state_of(self, "collect"))
   local all = {}
@@ -86,6 +90,7 @@ end
 
 --- The same Results for tasks of @{suitkaise.async}: what waits yields the
 -- task.
+-- @usage sk.async.run(function() results:asynced():collect() end)
 -- @function results:asynced
 -- @treturn Results a view
 

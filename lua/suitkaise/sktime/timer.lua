@@ -135,6 +135,7 @@ end
 --- Begin a measurement. Inside another one it is nested: stop ends the
 -- innermost. Each coroutine of each process has measurements of its own.
 -- @treturn Timer itself
+-- @usage timer:start()
 function Timer:start()
   if getmetatable(self) ~= Timer then
     check_self(self, "start")
@@ -147,6 +148,7 @@ end
 --- End the innermost measurement and keep its time.
 -- @treturn number seconds, without the pauses
 -- @raise Error when nothing was started
+-- @usage local seconds = timer:stop()
 function Timer:stop()
   local at = now()
   local is_foreign = getmetatable(self) ~= Timer
@@ -165,6 +167,7 @@ end
 --- Keep the time since the start, or since the last lap, and go on.
 -- @treturn number seconds, without the pauses
 -- @raise Error when nothing was started
+-- @usage for _, file in ipairs(files) do parse(file) timer:lap() end
 function Timer:lap()
   local at = now()
   if getmetatable(self) ~= Timer then check_self(self, "lap") end
@@ -176,6 +179,9 @@ end
 
 --- Leave out what comes now. Pausing twice is pausing once.
 -- @raise Error when nothing was started
+-- @usage timer:pause()
+-- wait_for_user()
+-- timer:resume()
 function Timer:pause()
   local at = now()
   if getmetatable(self) ~= Timer then check_self(self, "pause") end
@@ -184,6 +190,7 @@ end
 
 --- Measure again after a pause; without one, do nothing.
 -- @raise Error when nothing was started
+-- @usage timer:resume()
 function Timer:resume()
   local at = now()
   if getmetatable(self) ~= Timer then check_self(self, "resume") end
@@ -193,6 +200,7 @@ end
 --- End the innermost measurement and forget it.
 -- @treturn number the seconds that are not kept
 -- @raise Error when nothing was started
+-- @usage if not is_found then timer:discard() end
 function Timer:discard()
   local at = now()
   local is_foreign = getmetatable(self) ~= Timer
@@ -215,6 +223,7 @@ end
 -- @tparam number seconds
 -- @tparam[opt=0] number paused seconds that it was paused
 -- @raise ArgumentError
+-- @usage timer:add_time(response.seconds)
 function Timer:add_time(seconds, paused)
   if getmetatable(self) ~= Timer then check_self(self, "add_time") end
   if not is_seconds(seconds) then
@@ -229,6 +238,7 @@ function Timer:add_time(seconds, paused)
 end
 
 --- Forget all times, and what this process has open.
+-- @usage timer:reset()
 function Timer:reset()
   if getmetatable(self) ~= Timer then check_self(self, "reset") end
   open.forget(self)
@@ -241,6 +251,7 @@ end
 -- @tparam number p 0 to 100
 -- @treturn ?number seconds; nil before the first time
 -- @raise ArgumentError
+-- @usage print(timer:percentile(95))
 function Timer:percentile(p)
   check_self(self, "percentile")
   if type(p) ~= "number" or not (p >= 0 and p <= 100) then
@@ -254,6 +265,7 @@ end
 -- @tparam int i 1 is the oldest that is kept
 -- @treturn ?number seconds; nil when there is none of that number
 -- @raise ArgumentError
+-- @usage print(timer:get_time(timer.fastest_index))
 function Timer:get_time(i)
   check_self(self, "get_time")
   if type(i) ~= "number" or i ~= math.floor(i) then
@@ -264,6 +276,7 @@ end
 
 --- All statistics, and the times, in a table of their own.
 -- @treturn table
+-- @usage local all = timer:statistics()
 function Timer:statistics()
   check_self(self, "statistics")
   local all = {}
@@ -280,6 +293,7 @@ end
 -- @param[opt=io.stdout] out where to: anything with a method `write`
 -- @treturn string what was printed
 -- @raise ArgumentError; Error when it cannot be written
+-- @usage timer:report(io.stderr)
 function Timer:report(out)
   check_self(self, "report")
   if out == nil then out = io.stdout end
@@ -303,6 +317,7 @@ end
 -- @tparam[opt="Timer"] string opts.title
 -- @treturn string the picture
 -- @raise ArgumentError; Error when the file cannot be written
+-- @usage timer:to_svg("parse.svg", { title = "parse" })
 function Timer:to_svg(path, opts)
   check_self(self, "to_svg")
   if path ~= nil and type(path) ~= "string" then
