@@ -126,8 +126,9 @@ local function never(owner, names)
 end
 
 never("", "skf getpid cpu_count is interrupts")
-never("Circuit:", "apply_outcome apply_probe apply_reset apply_short "
-  .. "apply_success apply_trip apply_wake asynced reset reset_backoff")
+never("Circuit:", "apply_outcome apply_probe apply_reset apply_reset_backoff "
+  .. "apply_short apply_success apply_trip apply_wake asynced reset "
+  .. "reset_backoff")
 never("Counter:", "increment decrement set")
 never("Flag:", "set clear toggle asynced")
 never("Progress:", "increment bar asynced")
