@@ -265,6 +265,27 @@ describe("async.cerial", function()
     assert.is_false(pcall(slices.step, slices, 1)) -- it is over
   end)
 
+  -- What was sent before is found while the set of it grows, at any size.
+  it("keeps identity in messages of any number of objects", function()
+    for _, n in ipairs { 100, 130, 300, 5000, 40000 } do
+      local value = {}
+      for i = 1, n do
+        value[i] = { value[i - math.random(i)], "s" .. i % 1000 }
+      end
+      for _, bytes in ipairs { cerial.serialize(value), encode(value, 50) } do
+        local copy = cerial.deserialize(bytes)
+        local number = {}
+        for i = 1, n do number[value[i]] = i end
+        for i = 1, n do
+          assert.equal(value[i][2], copy[i][2])
+          local shared = value[i][1]
+          local is_same = (shared and copy[number[shared]]) == copy[i][1]
+          if not is_same then error("object " .. i .. " of " .. n) end
+        end
+      end
+    end
+  end)
+
   it("refuses the same bytes as in one go", function()
     local value = samples.maps()
     value.object, value.shared = Point(1), {}

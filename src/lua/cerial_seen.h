@@ -20,6 +20,8 @@ typedef struct seen_entry {
 typedef struct seen_set {
   seen_entry *slots;
   uint32_t mask, count, round;
+  seen_entry *old;             /* the smaller array before, or NULL: */
+  uint32_t old_mask, moved;    /* slots of it that are in `slots`, too */
 } seen_set;
 
 /* Forget everything: in no time, unless the set has become huge. */
