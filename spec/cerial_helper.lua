@@ -1,6 +1,7 @@
 -- What cerial's specs share: the ways of its code, and deep comparison.
 local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 
 local helper = {}
@@ -44,10 +45,10 @@ function helper.same(a, b)
       if seen[x] ~= y then return false end
     else
       seen[x] = y
-      for k, v in next, x do
+      for k, v in each(x) do
         todo[#todo + 1] = { v, (rawget(y, k)) }
       end
-      for k in next, y do
+      for k in each(y) do
         if rawget(x, k) == nil then return false end
       end
       todo[#todo + 1] = { getmetatable(x), (getmetatable(y)) }

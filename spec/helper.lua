@@ -5,6 +5,7 @@
 --   after_each(helper.nothing_left)
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each" -- a leak must not be missed
 local has_lfs, lfs = pcall(require, "lfs")
 
 local PATIENCE = 20  -- seconds until a test counts as hung
@@ -147,7 +148,7 @@ local function children()
   for thread in lfs.dir "/proc/self/task" do
     if thread:match "^%d+$" then
       local path = "/proc/self/task/" .. thread .. "/children"
-      for pid in pairs(words(read_file(path))) do
+      for pid in each(words(read_file(path))) do
         local stat = read_file("/proc/" .. pid .. "/stat")
         found[pid] = stat:match "%((.*)%) (%a)" and
           stat:gsub("^.-%((.*)%) (%a).*$", "%1, state %2") or "gone"
@@ -205,8 +206,8 @@ end
 
 local function leftovers(now)
   local lines = {}
-  for kind, things in pairs(now) do
-    for id, what in pairs(things) do
+  for kind, things in each(now) do
+    for id, what in each(things) do
       if baseline[kind][id] ~= what then
         lines[#lines + 1] = kind .. " " .. id .. ": " .. what
       end

@@ -88,4 +88,15 @@ describe("layers", function()
       breach("lua/share.lua", "cdef'struct sk_cell { int64_t v; };'\n"), 1,
       true)
   end)
+
+  it("forbid loops that LuaJIT may end early", function()
+    for _, loop in ipairs { "pairs(t)", "next, t" } do
+      assert.matches("share.lua:1",
+        breach("lua/share.lua", "for k in " .. loop .. " do f(k) end\n"), 1,
+        true)
+    end
+    write(tree .. "/lua/share.lua",
+          "-- for k in pairs(t) do\nfor i in ipairs(t) do f(i) end\n")
+    assert.equal(0, (run("tools/layers " .. tree)))
+  end)
 end)

@@ -154,9 +154,9 @@ describe("sktime", function()
       local f = io.open "/proc/self/maps"
       print(f and f:read "*a":find "/memfd:" or "no segment")]]
     assert.equal("suitkaise.cerial.registry suitkaise.computed "
-      .. "suitkaise.core suitkaise.errors suitkaise.is suitkaise.options "
-      .. "suitkaise.sktime suitkaise.sktime.clock suitkaise.sktime.open "
-      .. "suitkaise.sktime.statistics suitkaise.sktime.timer\nno segment\n",
+      .. "suitkaise.core suitkaise.each suitkaise.errors suitkaise.is "
+      .. "suitkaise.options suitkaise.sktime suitkaise.sktime.clock "
+      .. "suitkaise.sktime.open suitkaise.sktime.statistics suitkaise.sktime.timer\nno segment\n",
       loaded)
   end)
 

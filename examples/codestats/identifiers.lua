@@ -6,6 +6,8 @@
 -- are kept as they came, and in the end they are searched for the few names
 -- that may be among the commonest. The result is exact.
 
+local each = require "suitkaise".pairs -- why: doc/building.md, "Which LuaJIT"
+
 local byte, find, sub = string.byte, string.find, string.sub
 
 local OFTEN = 8
@@ -17,7 +19,7 @@ local identifiers = {}
 function identifiers.pack(counts)
   local often, seldom = {}, {}
   for n = 1, OFTEN - 1 do seldom[n] = {} end
-  for name, n in pairs(counts) do
+  for name, n in each(counts) do
     if n >= OFTEN then
       often[name] = n
     else
@@ -39,7 +41,7 @@ end
 
 function identifiers.add(total, part)
   local often = total.often
-  for name, n in pairs(part.often) do often[name] = (often[name] or 0) + n end
+  for name, n in each(part.often) do often[name] = (often[name] or 0) + n end
   total.seldom[#total.seldom + 1] = part.seldom
 end
 
@@ -49,7 +51,7 @@ end
 -- when there are not so many names.
 local function limit_th(counts, limit)
   local numbers = {}
-  for _, n in pairs(counts) do numbers[#numbers + 1] = n end
+  for _, n in each(counts) do numbers[#numbers + 1] = n end
   table.sort(numbers, function(a, b) return a > b end)
   return numbers[limit] or 0
 end
@@ -99,7 +101,7 @@ function identifiers.commonest(total, limit)
     return total.often
   end
   local counts, shapes = {}, {}
-  for name, n in pairs(total.often) do
+  for name, n in each(total.often) do
     if n + most_missed >= least then
       counts[name] = n
       shapes[shape(name, 1, #name + 1)] = true

@@ -7,6 +7,7 @@
 --
 -- Reports on parts add up to a report on all, in whatever order.
 
+local each = require "suitkaise".pairs -- why: doc/building.md, "Which LuaJIT"
 local identifiers = require "codestats.identifiers"
 local languages = require "codestats.languages"
 local scan = require "codestats.scan"
@@ -42,7 +43,7 @@ local function add_file(self, path)
     return
   end
   local imported = inner(self.imported, language)
-  for name in pairs(file.imported) do
+  for name in each(file.imported) do
     imported[name] = (imported[name] or 0) + 1
   end
   file.imported, file.language = nil, language
@@ -57,7 +58,7 @@ function report.on(paths, on_file)
     add_file(self, path)
     on_file(self.files[path])
   end
-  for language, counts in pairs(self.identifiers) do
+  for language, counts in each(self.identifiers) do
     for word in keywords[language]:gmatch "%S+" do counts[word] = nil end
   end
   return self
@@ -67,7 +68,7 @@ end
 
 --- Make a report compact, to be sent.
 function report.pack(self)
-  for language, counts in pairs(self.identifiers) do
+  for language, counts in each(self.identifiers) do
     self.identifiers[language] = identifiers.pack(counts)
   end
   return self
@@ -75,24 +76,24 @@ end
 
 --- Add a packed report to another.
 function report.add(total, part)
-  for path, file in pairs(part.files) do total.files[path] = file end
-  for path, why in pairs(part.skipped) do total.skipped[path] = why end
-  for language, packed in pairs(part.identifiers) do
+  for path, file in each(part.files) do total.files[path] = file end
+  for path, why in each(part.skipped) do total.skipped[path] = why end
+  for language, packed in each(part.identifiers) do
     if not total.identifiers[language] then
       total.identifiers[language] = identifiers.new()
     end
     identifiers.add(total.identifiers[language], packed)
   end
-  for language, imported in pairs(part.imported) do
+  for language, imported in each(part.imported) do
     local sum = inner(total.imported, language)
-    for name, n in pairs(imported) do sum[name] = (sum[name] or 0) + n end
+    for name, n in each(imported) do sum[name] = (sum[name] or 0) + n end
   end
 end
 
 --- From packed to plain again, with only the identifiers that may be among
 -- the `limit` commonest.
 function report.unpack(self, limit)
-  for language, packed in pairs(self.identifiers) do
+  for language, packed in each(self.identifiers) do
     self.identifiers[language] = identifiers.commonest(packed, limit)
   end
   return self
@@ -105,11 +106,11 @@ function report.difference(a, b, where)
     return a ~= b and where or nil
   end
   local prefix = where and where .. "/" or ""
-  for key, value in pairs(a) do
+  for key, value in each(a) do
     local found = report.difference(value, b[key], prefix .. tostring(key))
     if found then return found end
   end
-  for key in pairs(b) do
+  for key in each(b) do
     if a[key] == nil then return prefix .. tostring(key) end
   end
 end

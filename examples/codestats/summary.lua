@@ -1,6 +1,8 @@
 -- From a report to what is shown: totals, and the tops of the lists. Ties go
 -- by name, so that equal reports look the same.
 
+local each = require "suitkaise".pairs -- why: doc/building.md, "Which LuaJIT"
+
 local summary = {}
 
 local FIGURES = { "lines", "blank", "comment", "code", "bytes" }
@@ -39,7 +41,7 @@ end
 
 local function top_counts(counts, field, limit, language)
   local list = {}
-  for name, n in pairs(counts) do
+  for name, n in each(counts) do
     local last = list[limit]
     if not last or n >= last[field] then
       offer(list, field, limit,
@@ -65,7 +67,7 @@ end
 -- Totals, each with its list of largest files, the longest code first.
 local function languages_of(files, limit)
   local by_name, list = {}, {}
-  for path, file in pairs(files) do
+  for path, file in each(files) do
     local totals = by_name[file.language]
     if not totals then
       totals = new_totals(file.language)
@@ -88,7 +90,7 @@ end
 
 local function skipped_files(skipped)
   local list = {}
-  for path, why in pairs(skipped) do
+  for path, why in each(skipped) do
     list[#list + 1] = { name = path, reason = why }
   end
   table.sort(list, function(a, b) return a.name < b.name end)

@@ -6,6 +6,7 @@
 
 local core = require "suitkaise.core"
 local describe = require "suitkaise.cerial.describe"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local environment = require "suitkaise.cerial.environment"
 local kinds = require "suitkaise.cerial.kinds"
@@ -253,7 +254,7 @@ function cerial.resource(type_of, resource)
                     2)
   end
   local checked = options.check("resource", resource, RESOURCE)
-  for name in pairs(RESOURCE) do
+  for name in each(RESOURCE) do
     if not checked[name] then
       errors.argument("resource", name, nil, "a function", 2)
     end

@@ -5,6 +5,7 @@
 -- local page = breaker:call(fetch, url)
 
 local callers = require "suitkaise.circuit.call"
+local each = require "suitkaise.each"
 local clock = require "suitkaise.sktime.clock"
 local computed_fields = require "suitkaise.computed"
 local errors = require "suitkaise.errors"
@@ -86,11 +87,11 @@ local function make_class(parts)
     return nil
   end
 
-  for name, method in pairs(state.methods) do Circuit[name] = method end
+  for name, method in each(state.methods) do Circuit[name] = method end
   -- In a Share those above run in the coordinator, and these where they are
   -- called, with the proxy as `self`.
   local calling = callers(Circuit, parts, asynced)
-  for name, method in pairs(calling) do Circuit[name] = method end
+  for name, method in each(calling) do Circuit[name] = method end
   Circuit._shared_meta = state.shared_meta
   Circuit._shared_local = calling
   calling.__newindex = computed_fields(Circuit, computed)

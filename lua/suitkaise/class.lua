@@ -4,6 +4,7 @@
 -- and metamethods of the parent are inherited.
 -- @module suitkaise.class
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local is = require "suitkaise.is"
 
@@ -40,7 +41,7 @@ end
 function class.set_field(self, key, value)
   rawset(self, key, value)
   if not is_metamethod(key) then return end
-  for child in pairs(children[self] or {}) do
+  for child in each(children[self] or {}) do
     if rawget(child, key) == nil then class.set_field(child, key, value) end
   end
 end
@@ -54,7 +55,7 @@ end
 -- ---- inheritance ----
 
 local function inherit_metamethods(new, parent)
-  for key, value in pairs(parent) do
+  for key, value in each(parent) do
     if is_metamethod(key) then rawset(new, key, value) end
   end
 end

@@ -26,6 +26,7 @@
 -- @module suitkaise.detect
 
 local bytecode = require "suitkaise.detect.bytecode"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 
@@ -140,7 +141,7 @@ end
 local function functions_of(class, deps)
   local list, count = {}, 0
   for _, t in ipairs(chain_of(class)) do
-    for key, value in next, t do
+    for key, value in each(t) do
       count = count + 1
       if can_look(value) then
         list[#list + 1] = { fn = value, is_event = is_event(key) }
@@ -154,7 +155,7 @@ end
 local function count_fields(class)
   local count = 0
   for _, t in ipairs(chain_of(class)) do
-    for _ in next, t do count = count + 1 end
+    for _ in each(t) do count = count + 1 end
   end
   return count
 end
@@ -329,7 +330,7 @@ local PROPERTY_SPEC = { reads = METHOD_SPEC.reads }
 local function to_set(owner, name, list)
   if list == nil or list == "all" then return list end
   local set = {}
-  for i, field in pairs(list) do
+  for i, field in each(list) do
     if type(field) ~= "string" and type(field) ~= "number"
        or type(i) ~= "number" then
       errors.argument(owner, name, field, "an array of names of fields",
@@ -376,11 +377,11 @@ function detect.declared(class)
     errors.argument("_shared_meta", "it", meta, "a table", "caller")
   end
   local checked = options.check("_shared_meta", meta, META_SPEC, "caller")
-  for name, entry in pairs(checked.methods or {}) do
+  for name, entry in each(checked.methods or {}) do
     found.methods[name] = check_entry("methods." .. tostring(name), entry,
                                       METHOD_SPEC)
   end
-  for name, entry in pairs(checked.properties or {}) do
+  for name, entry in each(checked.properties or {}) do
     found.properties[name] = check_entry("properties." .. tostring(name),
                                          entry, PROPERTY_SPEC)
   end
@@ -490,14 +491,14 @@ end
 -- `skip_arguments`; arguments go by their names.
 local function to_list(set, skip_arguments)
   local names, list = {}, {}
-  for label in pairs(set) do
+  for label in each(set) do
     local name, found = label:gsub("^" .. ARGUMENT, "")
     if found == 0 or not skip_arguments then names[name] = true end
   end
-  for name in pairs(names) do
+  for name in each(names) do
     for above in name:gmatch "()%." do names[name:sub(1, above - 1)] = nil end
   end
-  for name in pairs(names) do list[#list + 1] = name end
+  for name in each(names) do list[#list + 1] = name end
   table.sort(list)
   return list
 end

@@ -1,6 +1,7 @@
 --- Tables of named options: defaults, and errors that help.
 -- @module suitkaise.options
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 
 local MAX_NAME = 40 -- longer names are not compared letter by letter
@@ -71,7 +72,7 @@ end
 -- @usage options.names{ b = 1, a = 2 } --> { "a", "b" }
 function options.names(t)
   local names = {}
-  for name in pairs(t) do
+  for name in each(t) do
     if type(name) == "string" then names[#names + 1] = name end
   end
   table.sort(names)
@@ -168,10 +169,10 @@ function options.check(owner, given, spec, level)
     errors.argument(owner, "options", given, "a table", level)
   end
   local checked = {}
-  for name, entry in pairs(spec) do
+  for name, entry in each(spec) do
     checked[name] = to_rule(entry).default
   end
-  for name, value in pairs(given or {}) do
+  for name, value in each(given or {}) do
     if spec[name] == nil then
       errors.raise("ArgumentError", {
         message = owner .. ": unknown option " .. errors.show(name)

@@ -12,6 +12,7 @@
 -- print(anchor:recv()) --> hello
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local handing = require "suitkaise.pipe.handing"
 local options = require "suitkaise.options"
@@ -274,7 +275,7 @@ end
 
 for _, class in ipairs { Anchor, Point } do
   class.__index = class
-  for name, method in pairs(methods) do class[name] = method end
+  for name, method in each(methods) do class[name] = method end
   class.__close = methods.close
   function class:__tostring()
     local ok, _, code = self._end:own()

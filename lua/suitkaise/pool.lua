@@ -8,6 +8,7 @@
 -- pool:close()
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local Crew = require "suitkaise.pool.crew"
 local worker_engine = require "suitkaise.pool.engine"
@@ -554,7 +555,7 @@ function modifiers:unordered_imap(fn, items)
   return iterate(self, "unordered_imap", fn, items)
 end
 
-for name, method in pairs(modifiers) do Pool[name] = method end
+for name, method in each(modifiers) do Pool[name] = method end
 View.__index = modifiers
 
 return setmetatable(Pool, { __call = new })

@@ -2,6 +2,7 @@
 -- and Ctrl-C.
 -- @module suitkaise.processing
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local interrupts = require "suitkaise.processing.interrupts"
 local registry = require "suitkaise.processing.registry"
@@ -59,7 +60,7 @@ end
 
 local function figures_of_all(things, is_live, figures_of)
   local list = {}
-  for thing in pairs(things) do
+  for thing in each(things) do
     if is_live(thing) then list[#list + 1] = figures_of(thing) end
   end
   return list

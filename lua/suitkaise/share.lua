@@ -7,6 +7,7 @@
 -- print(share.config.fps) --> 61
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local options = require "suitkaise.options"
@@ -255,8 +256,8 @@ function properties.has_error(st)
 end
 
 local reserved = {}
-for name, method in pairs(methods) do reserved[name] = method end
-for name in pairs(properties) do reserved[name] = false end
+for name, method in each(methods) do reserved[name] = method end
+for name in each(properties) do reserved[name] = false end
 
 -- ---- reading and writing ----
 

@@ -9,6 +9,7 @@
 --          lines)
 -- print(hits.value)
 
+local each = require "suitkaise.each"
 local classes = require "suitkaise.shared.classes"
 local ffi_path = require "suitkaise.shared.ffi"
 local registry = require "suitkaise.cerial.registry"
@@ -17,7 +18,7 @@ local shared = classes.make(ffi_path.load())
 
 -- Handles are data: cerial carries them in bytes that are not trusted too. A
 -- process that has not loaded this module finds the class by its name.
-for name, class in pairs(shared) do
+for name, class in each(shared) do
   registry.handle("suitkaise.shared:" .. name, {
     match = class,
     serialize = class.__serialize,

@@ -9,6 +9,7 @@
 -- @usage local fetch = sk.skf(function(url) return request(url) end)
 -- local page = fetch:retry{ times = 3 }:timeout(5)(url)
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 local views = require "suitkaise.views"
@@ -349,8 +350,8 @@ end
 
 local function merge(a, b)
   local both = {}
-  for k, v in pairs(a or {}) do both[k] = v end
-  for k, v in pairs(b) do both[k] = v end
+  for k, v in each(a or {}) do both[k] = v end
+  for k, v in each(b) do both[k] = v end
   return both
 end
 
@@ -420,8 +421,8 @@ function fields:kind() return self._base.kind end
 
 local function known_names()
   local all = {}
-  for name in pairs(modifiers) do all[name] = true end
-  for name in pairs(fields) do all[name] = true end
+  for name in each(modifiers) do all[name] = true end
+  for name in each(fields) do all[name] = true end
   return options.names(all)
 end
 
@@ -485,7 +486,7 @@ local function wrap_class(class, opts)
     errors.argument("skf", "options", opts, "nil for a class", "caller")
   end
   local names = {}
-  for name, value in pairs(class) do
+  for name, value in each(class) do
     if type(value) == "function" and type(name) == "string"
        and name:sub(1, 2) ~= "__" then
       names[#names + 1] = name
@@ -498,7 +499,7 @@ local function wrap_class(class, opts)
 end
 
 local function check_names(name, list)
-  for key, value in pairs(list or {}) do
+  for key, value in each(list or {}) do
     if type(key) ~= "number" or type(value) ~= "string" then
       errors.argument("skf", name, type(key) == "number" and value or key,
                       "an array of names", "caller")
@@ -516,8 +517,8 @@ end
 -- Another Skfunction of the same function, with what the options say.
 local function with_options(self, checked, opts)
   local base = {}
-  for k, v in pairs(self._base) do base[k] = v end
-  for k in pairs(opts) do base[k] = checked[k] end
+  for k, v in each(self._base) do base[k] = v end
+  for k in each(opts) do base[k] = checked[k] end
   if opts.kind and opts.kind ~= self._base.kind and next(self._how) then
     errors.argument("skf", "kind", opts.kind, "given before modifiers",
                     "caller")
@@ -662,7 +663,7 @@ function skfunction.autoregister(fn, name)
   if name ~= nil then check_name("autoregister", name) end
   local base = { kind = "function" }
   if is_skfunction(fn) then
-    for k, v in pairs(fn._base) do base[k] = v end
+    for k, v in each(fn._base) do base[k] = v end
   else
     base.fn = fn
     base.name = require("suitkaise.cerial").reference(fn)

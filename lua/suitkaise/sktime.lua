@@ -8,6 +8,7 @@
 -- end
 -- timer:report()
 
+local each = require "suitkaise.each"
 local clock = require "suitkaise.sktime.clock"
 local errors = require "suitkaise.errors"
 local open = require "suitkaise.sktime.open"
@@ -161,7 +162,7 @@ sktime.Yawn = setmetatable(Yawn, { __call = new_yawn })
 -- What TimeThis() returns: the timer, and the block that it measures.
 local Block = { __name = "TimeThis" }
 
-for name, method in pairs(Timer) do
+for name, method in each(Timer) do
   if type(method) == "function" and not name:find "^_" then
     Block[name] = function(self, ...)
       return method(rawget(self, "timer"), ...)
@@ -279,7 +280,7 @@ end
 --- Reset and forget the timers that @{timethis} made by itself.
 -- @usage sk.sktime.clear_global_timers()
 function sktime.clear_global_timers()
-  for _, timer in pairs(global_timers) do timer:reset() end
+  for _, timer in each(global_timers) do timer:reset() end
   global_timers = setmetatable({}, { __mode = "k" })
 end
 

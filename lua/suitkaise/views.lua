@@ -1,6 +1,8 @@
 -- What objects with modifiers share: a modifier makes a new view, with what
 -- it says beside what others said, and leaves the old one as it was.
 
+local each = require "suitkaise.each"
+
 local views = {}
 
 local OBJECT = {} -- a view's key for what it is a view of
@@ -12,7 +14,7 @@ local OBJECT = {} -- a view's key for what it is a view of
 -- @treturn table a new table
 function views.with(how, name, value)
   local new = {}
-  for k, v in pairs(how) do new[k] = v end
+  for k, v in each(how) do new[k] = v end
   new[name] = value
   return new
 end

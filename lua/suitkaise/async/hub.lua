@@ -11,6 +11,7 @@ local core = require "suitkaise.core"
 local loop = require "suitkaise.async.loop"
 local spin = require "suitkaise.async.spin"
 local Waiters = require "suitkaise.async.waiters"
+local each = require "suitkaise.each"
 
 local hub = {}
 
@@ -29,7 +30,7 @@ end
 
 local function on_bell()
   core.hush()
-  for source in pairs(sources) do
+  for source in each(sources) do
     if source.sleepers.n > 0 then wake_first(source) end
   end
 end
@@ -106,7 +107,7 @@ local settler = {}
 
 function settler.settle()
   local is_any = false
-  for source in pairs(sources) do
+  for source in each(sources) do
     if source.sleepers.n == 0 then
       sources[source] = nil
       stop_watch(source)
@@ -130,7 +131,7 @@ loop.settlers[#loop.settlers + 1] = settler
 -- See suitkaise.async.spin: at the links of sources that want that.
 spin.lookers[#spin.lookers + 1] = function()
   local is_awaited = nil
-  for source in pairs(sources) do
+  for source in each(sources) do
     if source.is_looked_at and source.sleepers.n > 0 then
       if core.has_message(source.links) then
         wake_first(source)

@@ -4,6 +4,7 @@
 -- local page = task:await(5)
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local loop = require "suitkaise.async.loop"
 local on_collect = require "suitkaise.on_collect"
@@ -93,7 +94,7 @@ end
 --- Report the failures that nobody has asked for.
 -- @local
 function Task.report_failures()
-  for failure in pairs(failures) do
+  for failure in each(failures) do
     if failure.generation == core.generation() then tell(failure)
     else failures[failure] = nil end
   end

@@ -2,6 +2,7 @@
 -- time. Everything but the engine is Pool's.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local combine = require "suitkaise.async.combine"
 local loop = require "suitkaise.async.loop"
@@ -151,7 +152,7 @@ function engine.remove(pool, job)
     if other == job then table.remove(pool.jobs, i) break end
   end
   local tasks = {}
-  for task in pairs(job.tasks) do tasks[#tasks + 1] = task end
+  for task in each(job.tasks) do tasks[#tasks + 1] = task end
   tasks[#tasks + 1] = job.puller
   combine.end_tasks(tasks)
   wake_consumer(job)

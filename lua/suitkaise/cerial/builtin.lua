@@ -5,6 +5,7 @@
 
 local core = require "suitkaise.core"
 local resources = require "suitkaise.cerial.resources"
+local each = require "suitkaise.each"
 
 -- ---- files ----
 
@@ -101,7 +102,7 @@ resources.add("luasql.sqlite3", "SQLite3 connection", {
     local env = require("luasql.sqlite3").sqlite3()
     local connection, why = env:connect(description.path)
     if not connection then return nil, why end
-    for name, path in pairs(description.attached) do
+    for name, path in each(description.attached) do
       local ok
       ok, why = connection:execute("ATTACH " .. quote(path, "'") .. " AS "
                                    .. quote(name, '"'))

@@ -9,6 +9,7 @@ local kinds = require "suitkaise.cerial.kinds"
 local names = require "suitkaise.cerial.names"
 local registry = require "suitkaise.cerial.registry"
 local resources = require "suitkaise.cerial.resources"
+local each = require "suitkaise.each"
 
 local getmetatable = debug.getmetatable
 local string_dump = string.dump
@@ -37,7 +38,7 @@ end
 
 local function copy(t)
   local state = {}
-  for k, v in next, t do state[k] = v end
+  for k, v in each(t) do state[k] = v end
   return state
 end
 

@@ -6,6 +6,8 @@
 -- @module suitkaise.cerial.environment
 -- @local
 
+local each = require "suitkaise.each"
+
 local globals = _G
 local has_util, util = pcall(require, "jit.util")
 
@@ -57,7 +59,7 @@ end
 function environment.narrow(fn, env)
   if env == globals or not is_sandbox(env) then return env end
   local fields = {}
-  for name in pairs(names_of(fn)) do
+  for name in each(names_of(fn)) do
     local value = read(env, name)
     if value ~= nil and value ~= globals[name] then fields[name] = value end
   end

@@ -6,6 +6,8 @@
 -- @module suitkaise.cerial.names
 -- @local
 
+local each = require "suitkaise.each"
+
 local MAX_PATH = 4 -- keys below a module
 
 local getinfo = debug.getinfo
@@ -100,7 +102,7 @@ local function add_module(module, root)
   while queue[at] do
     local t, prefix = queue[at][1], queue[at][2]
     at = at + 1
-    for key, value in next, t do
+    for key, value in each(t) do
       if is_plain_key(key) then
         local path = prefix and prefix .. "." .. key or key
         if depth_of(path) <= MAX_PATH then
@@ -112,7 +114,7 @@ local function add_module(module, root)
 end
 
 local function add_modules()
-  for name, value in next, loaded do
+  for name, value in each(loaded) do
     if type(name) == "string" and type(value) == "table"
        and better(name, modules[value]) then
       modules[value] = name
@@ -123,9 +125,9 @@ local function add_modules()
 end
 
 local function make_index()
-  for t in next, modules do modules[t] = nil end
+  for t in each(modules) do modules[t] = nil end
   add_modules()
-  for t, name in next, modules do
+  for t, name in each(modules) do
     if t ~= loaded then add_module(name, t) end
   end
 end

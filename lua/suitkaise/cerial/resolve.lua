@@ -8,6 +8,7 @@ local kinds = require "suitkaise.cerial.kinds"
 local names = require "suitkaise.cerial.names"
 local registry = require "suitkaise.cerial.registry"
 local walk = require "suitkaise.cerial.walk"
+local each = require "suitkaise.each"
 
 local resolve = {}
 
@@ -54,7 +55,7 @@ end
 -- `stand_in` was handed out for `object` before that existed: it becomes it.
 local function become(stand_in, object)
   if stand_in == object then return object end
-  for k, v in next, object do
+  for k, v in each(object) do
     if rawequal(k, object) then k = stand_in end
     if rawequal(v, object) then v = stand_in end
     rawset(stand_in, k, v)

@@ -2,6 +2,7 @@
 -- @module suitkaise.cerial.resources
 -- @local
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.cerial.kinds"
 local registry = require "suitkaise.cerial.registry"
@@ -64,7 +65,7 @@ local function find_kind(meta)
   local kind = by_metatable[meta]
   if kind then return kind end
   local c_types = debug.getregistry()
-  for type_name, candidate in next, by_type_name do
+  for type_name, candidate in each(by_type_name) do
     if rawget(c_types, type_name) == meta
        or rawget(meta, "__name") == type_name then
       by_metatable[meta] = candidate

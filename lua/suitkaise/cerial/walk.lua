@@ -2,12 +2,14 @@
 -- @module suitkaise.cerial.walk
 -- @local
 
+local each = require "suitkaise.each"
+
 local walk = {}
 
 -- Replace in one table; `push` schedules what was found for a visit.
 local function visit_table(t, replace, push)
   local renamed
-  for k, v in next, t do
+  for k, v in each(t) do
     local new = replace(v, k)
     if new ~= nil then
       rawset(t, k, new)
@@ -22,7 +24,7 @@ local function visit_table(t, replace, push)
       push(k)
     end
   end
-  for old, key in next, renamed or {} do
+  for old, key in each(renamed or {}) do
     local v = rawget(t, old)
     rawset(t, old, nil)
     rawset(t, key, v)
@@ -58,7 +60,7 @@ end
 -- What belongs to the program rather than to the value.
 local function program()
   local seen = { [_G] = true, [package.loaded] = true }
-  for _, module in next, package.loaded do
+  for _, module in each(package.loaded) do
     if type(module) == "table" then seen[module] = true end
   end
   return seen

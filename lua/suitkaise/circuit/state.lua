@@ -13,6 +13,8 @@
 -- at which the circuit is whole again, and the end of the probe's turn, are in
 -- the state.
 
+local each = require "suitkaise.each"
+
 local state = {}
 
 -- The next trip sleeps as long as the first.
@@ -179,13 +181,13 @@ local function make_shared_meta()
   for _, name in ipairs(CHANGING) do all[#all + 1] = name end
   for _, name in ipairs(FIXED) do all[#all + 1] = name end
   local meta = { methods = {}, properties = {} }
-  for name in pairs(methods) do
+  for name in each(methods) do
     meta.methods[name] = { reads = all, writes = CHANGING,
                            returns = name ~= "apply_success" }
   end
   meta.methods.apply_reset_backoff = { reads = all, returns = false,
                                        writes = { "current_sleep_time" } }
-  for name in pairs(state.computed) do
+  for name in each(state.computed) do
     meta.properties[name] = {
       reads = { "_is_broken", "_whole_at", "_retry_at", "_probe" },
     }

@@ -13,6 +13,8 @@
 --   is_unknown  too much is not known for an answer
 -- @module suitkaise.detect.aliases
 
+local each = require "suitkaise.each"
+
 -- Each function is analysed once: compiled code would only take the place of
 -- the host's.
 if rawget(_G, "jit") then jit.off(true, true) end
@@ -33,9 +35,9 @@ function aliases.new()
 end
 
 local function copy_sets(from, to)
-  for key, set in pairs(from) do
+  for key, set in each(from) do
     to[key] = {}
-    for name in pairs(set) do to[key][name] = true end
+    for name in each(set) do to[key][name] = true end
   end
 end
 
@@ -43,12 +45,12 @@ function aliases.copy(from)
   local to = aliases.new()
   copy_sets(from.links, to.links)
   copy_sets(from.same, to.same)
-  for root, paths in pairs(from.kept) do
+  for root, paths in each(from.kept) do
     to.kept[root] = {}
     copy_sets(paths, to.kept[root])
   end
   for _, name in ipairs(SETS) do
-    for key in pairs(from[name]) do to[name][key] = true end
+    for key in each(from[name]) do to[name][key] = true end
   end
   to.is_all, to.is_all_inside = from.is_all, from.is_all_inside
   to.is_unknown = from.is_unknown
@@ -58,12 +60,12 @@ end
 --- How much of it there is that the analysis of a function looks at.
 function aliases.size(from)
   local n = 0
-  for _, paths in pairs(from.kept) do
-    for _, set in pairs(paths) do
-      for _ in pairs(set) do n = n + 1 end
+  for _, paths in each(from.kept) do
+    for _, set in each(paths) do
+      for _ in each(set) do n = n + 1 end
     end
   end
-  for _ in pairs(from.held) do n = n + 1 end
+  for _ in each(from.held) do n = n + 1 end
   return n
 end
 

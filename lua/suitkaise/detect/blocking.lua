@@ -2,6 +2,8 @@
 -- where that is not known, by its name.
 -- @module suitkaise.detect.blocking
 
+local each = require "suitkaise.each"
+
 local blocking = {}
 
 -- Module -> its functions that may wait.
@@ -43,7 +45,7 @@ local OF_FILES = { read = true, lines = true, write = true, flush = true,
 
 --- The name of a module's function that may wait; nil for others.
 function blocking.of(fn)
-  for module, names in pairs(MODULES) do
+  for module, names in each(MODULES) do
     local loaded = package.loaded[module]
     if type(loaded) == "table" then
       for name in names:gmatch "%S+" do

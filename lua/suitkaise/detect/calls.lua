@@ -11,6 +11,7 @@ local blocking = require "suitkaise.detect.blocking"
 local bytecode = require "suitkaise.detect.bytecode"
 local fresh = require "suitkaise.detect.fresh"
 local library = require "suitkaise.detect.library"
+local each = require "suitkaise.each"
 
 local calls = {}
 
@@ -138,7 +139,7 @@ end
 -- A table that was made here may have a metatable, of which methods come.
 local function index_new(self, object, key, key_set)
   local set = self.heap:load_new(object, key)
-  for meta in pairs(object.metas or {}) do
+  for meta in each(object.metas or {}) do
     local index = rawget(meta, "__index")
     self:depend("field", meta, "__index", index)
     if type(index) == "function" then
@@ -210,7 +211,7 @@ function calls:assign(set, key, key_set, value)
       self:depend("metatable", object.value, nil, meta)
       if meta then call_newindex(self, meta, object, key_set, value) end
     end
-    for meta in pairs(object.metas or {}) do
+    for meta in each(object.metas or {}) do
       call_newindex(self, meta, object, key_set, value)
     end
   end
@@ -296,7 +297,7 @@ local function call_new(self, object, args, pc, unit)
   local more = { n = args.n + 1, rest = args.rest, object.alone }
   for i = 1, args.n do more[i + 1] = args[i] end
   local result = NONE
-  for meta in pairs(object.metas or {}) do
+  for meta in each(object.metas or {}) do
     local fn = rawget(meta, "__call")
     self:depend("field", meta, "__call", fn)
     if fn ~= nil then

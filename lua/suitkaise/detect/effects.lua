@@ -7,6 +7,7 @@
 if rawget(_G, "jit") then jit.off(true, true) end
 
 local aliases = require "suitkaise.detect.aliases"
+local each = require "suitkaise.each"
 
 local ANYWHERE = aliases.ANYWHERE
 
@@ -42,14 +43,14 @@ local function spread(self, names, level, reached)
       queue[#queue + 1] = name
     end
   end
-  for name in pairs(names) do add(name, level) end
-  for name in pairs(next(names) and links[ANYWHERE] or {}) do
+  for name in each(names) do add(name, level) end
+  for name in each(next(names) and links[ANYWHERE] or {}) do
     add(name, level_of(self, ANYWHERE, name, level))
   end
   while #queue > 0 do
     local name = table.remove(queue)
     local now = reached[name]
-    for other in pairs(links[name] or {}) do
+    for other in each(links[name] or {}) do
       add(other, level_of(self, name, other, now))
     end
   end
@@ -74,8 +75,8 @@ local function all_writes(self)
     return "all"
   end
   local writes = {}
-  for name in pairs(shared.near) do writes[name] = true end
-  for name, level in pairs(reached) do
+  for name in each(shared.near) do writes[name] = true end
+  for name, level in each(reached) do
     writes[name] = true
     if self:is_held(name) or shared.near[name]
        or level == DEEP and shared.is_all_inside then

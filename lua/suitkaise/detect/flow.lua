@@ -13,6 +13,7 @@ local fresh = require "suitkaise.detect.fresh"
 local Heap = require "suitkaise.detect.heap"
 local library = require "suitkaise.detect.library"
 local steps = require "suitkaise.detect.steps"
+local each = require "suitkaise.each"
 
 local Flow = setmetatable({}, { __index = calls })
 Flow.__index = Flow
@@ -69,7 +70,7 @@ end
 
 local function captured_slots(proto)
   local slots = {}
-  for _, child in pairs(proto.children) do
+  for _, child in each(proto.children) do
     for _, upvalue in ipairs(child.upvalues) do
       if upvalue.is_local then slots[upvalue.index] = true end
     end
@@ -141,7 +142,7 @@ function Flow:scan_assignments(unit)
         self.heap:mark(self.assigned, names[ins.a + 1])
       end
     end
-    for _, child in pairs(proto.children) do
+    for _, child in each(proto.children) do
       local inner = {}
       for i, upvalue in ipairs(child.upvalues) do
         if not upvalue.is_local then inner[i] = names[upvalue.index + 1] end
@@ -180,7 +181,7 @@ function Flow:variable(value, label, name, is_constant)
     set = self.u:outside(value, label)
   end
   local kept = aliases.kept_at(self.heap.aliases, name, "") or {}
-  for field in pairs(kept) do
+  for field in each(kept) do
     set = self.u:union(set, self.u:field(field))
   end
   if not self.assigned[name] then return set end

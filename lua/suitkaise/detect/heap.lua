@@ -14,6 +14,7 @@ local effects = require "suitkaise.detect.effects"
 local fresh = require "suitkaise.detect.fresh"
 local places = require "suitkaise.detect.places"
 local Universe = require "suitkaise.detect.value"
+local each = require "suitkaise.each"
 
 local Heap = setmetatable({}, { __index = places })
 Heap.__index = Heap
@@ -191,7 +192,7 @@ local function store_new(self, object, key, set)
     self:place(set, key == nil and ANYWHERE or key)
   end
   -- The table is of this call: what else holds it is among its places.
-  for name in pairs(object.places or {}) do
+  for name in each(object.places or {}) do
     if name == ANYWHERE then self:write_everything()
     else self:rebind(name) end
     self:place(set, name, object)
@@ -253,7 +254,7 @@ end
 -- ---- escapes ----
 
 local function escape_new(self, object)
-  for name in pairs(object.places or {}) do self:write(name) end
+  for name in each(object.places or {}) do self:write(name) end
   if object.has_escaped then return end
   object.has_escaped = true
   self.changed = true
@@ -319,7 +320,7 @@ function Heap:mix(set)
     self.u:spend(value.objects)
     for _, object in ipairs(value.objects) do
       if object.kind == "field" then names[#names + 1] = object.name end
-      for name in pairs(object.places or {}) do names[#names + 1] = name end
+      for name in each(object.places or {}) do names[#names + 1] = name end
       if object.kind == "new" then visit(object.contents) end
     end
   end

@@ -5,6 +5,7 @@
 
 local blocking = require "suitkaise.detect.blocking"
 local library = require "suitkaise.detect.library"
+local each = require "suitkaise.each"
 
 local DEPTH = 3 -- _ENV.socket.http.request
 local MAX_CHAIN = 10 -- of tables behind a table
@@ -40,7 +41,7 @@ local function visit(found, words, value, depth)
     local name = name_of(value)
     if name then found[name] = true end
   elseif type(value) == "table" and depth > 0 then
-    for word in pairs(words) do
+    for word in each(words) do
       visit(found, words, field(value, word), depth - 1)
     end
   end
@@ -49,8 +50,8 @@ end
 -- Methods of objects, which cannot be looked up.
 local function add_by_name(found, words)
   local known = {}
-  for name in pairs(found) do known[name:match "[^.]+$"] = true end
-  for word in pairs(words) do
+  for name in each(found) do known[name:match "[^.]+$"] = true end
+  for word in each(words) do
     if not known[word] and blocking.by_name(word) then found[word] = true end
   end
 end
@@ -75,7 +76,7 @@ return function(fn)
     add_by_name(found, words)
   end
   local list = {}
-  for name in pairs(found) do list[#list + 1] = name end
+  for name in each(found) do list[#list + 1] = name end
   table.sort(list)
   return list
 end

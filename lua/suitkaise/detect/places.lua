@@ -8,6 +8,7 @@ if rawget(_G, "jit") then jit.off(true, true) end
 
 local aliases = require "suitkaise.detect.aliases"
 local fresh = require "suitkaise.detect.fresh"
+local each = require "suitkaise.each"
 
 local places = {}
 
@@ -79,17 +80,17 @@ function places.is_some_self(object)
 end
 
 local function link_places(self, object, name)
-  for other in pairs(object.places) do
+  for other in each(object.places) do
     if other ~= name then self:link(name, other) end
   end
-  for other in pairs(object.holds or {}) do
+  for other in each(object.holds or {}) do
     if other ~= name then self:link(name, other, true) end
   end
 end
 
 -- `part` is that of the two which is inside of the other.
 local function link_relative(self, relative, name, part)
-  for other in pairs(relative.places or {}) do
+  for other in each(relative.places or {}) do
     if name == ANYWHERE and other == ANYWHERE then
       self:mark(self.aliases, part.is_direct and "is_all" or "is_all_inside")
     elseif name == other or name ~= ANYWHERE and other ~= ANYWHERE then
@@ -117,10 +118,10 @@ end
 local function keep(self, object, name)
   local kept = aliases.kept_by(self.aliases, object, true)
   if not kept then return end
-  for other in pairs(kept) do
+  for other in each(kept) do
     if other ~= name then self:link(name, other) end
   end
-  for other in pairs(aliases.held_by(self.aliases, object) or {}) do
+  for other in each(aliases.held_by(self.aliases, object) or {}) do
     if other ~= name then self:link(name, other, true) end
   end
   self:mark(kept, name)
@@ -184,7 +185,7 @@ end
 -- may be in it: such are also where a part of it may be (`is_inside`).
 function places:visit_places(object, visit, is_inside)
   local function visit_all(names)
-    for name in pairs(names or {}) do visit(name) end
+    for name in each(names or {}) do visit(name) end
   end
   while object do
     visit_all(object.places)
@@ -220,7 +221,7 @@ function places:close_instances()
         if other.is_instance then self:mark(self.aliases.held, name) end
       end)
     end
-    for name, set in pairs(object.keyed) do look(name, set) end
+    for name, set in each(object.keyed) do look(name, set) end
     look(ANYWHERE, object.dynamic)
   end
 end
@@ -238,8 +239,8 @@ local function names_in(self, set)
   self:reach(set, function(held)
     if places.is_some_self(held) then names[ANYWHERE] = true end
     if held.kind == "field" then names[held.name] = true end
-    for name in pairs(held.places or {}) do names[name] = true end
-    for name in pairs(held.holds or {}) do names[name] = true end
+    for name in each(held.places or {}) do names[name] = true end
+    for name in each(held.holds or {}) do names[name] = true end
   end)
   return names
 end
@@ -247,7 +248,7 @@ end
 --- A variable that was there before now has a value.
 function places:keep_in_variable(variable, set)
   local kept = aliases.kept_at(self.aliases, variable, "", true)
-  for name in pairs(names_in(self, set)) do self:mark(kept, name) end
+  for name in each(names_in(self, set)) do self:mark(kept, name) end
 end
 
 --- What was there before now has tables of self in it, or self.
@@ -256,7 +257,7 @@ function places:hold(object, set)
   while object and next(names) ~= nil do
     local held = aliases.held_by(self.aliases, object, true)
     object.holds = object.holds or {}
-    for name in pairs(names) do
+    for name in each(names) do
       self:mark(object.holds, name)
       if held then self:mark(held, name) end
     end

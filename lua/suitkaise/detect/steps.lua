@@ -6,6 +6,7 @@
 if rawget(_G, "jit") then jit.off(true, true) end
 
 local fresh = require "suitkaise.detect.fresh"
+local each = require "suitkaise.each"
 
 local steps = {}
 
@@ -50,13 +51,13 @@ function Frame:to(pc)
   local there = self.states[pc]
   if not there then
     there = {}
-    for slot, set in pairs(self.regs) do there[slot] = set end
+    for slot, set in each(self.regs) do there[slot] = set end
     self.states[pc] = there
     self.queue[#self.queue + 1] = pc
     return
   end
   local changed = false
-  for slot, set in pairs(self.regs) do
+  for slot, set in each(self.regs) do
     local both = self.u:union(there[slot] or self.u.nothing, set)
     if both ~= there[slot] then
       there[slot] = both
@@ -398,7 +399,7 @@ end
 local function run_block(frame, pc, starts)
   local code = frame.proto.code
   frame.regs = {}
-  for slot, set in pairs(frame.states[pc]) do frame.regs[slot] = set end
+  for slot, set in each(frame.states[pc]) do frame.regs[slot] = set end
   while true do
     frame.flow:step()
     local ins = code[pc]

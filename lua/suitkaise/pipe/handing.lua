@@ -3,6 +3,7 @@
 -- nothing for them.
 -- @module suitkaise.pipe.handing
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 
 local handing = {}
@@ -37,7 +38,7 @@ local function find(value, found)
       if at._end:is_locked() then handing.refuse_locked() end
       found[#found + 1] = at
     else
-      for _, item in next, at do
+      for _, item in each(at) do
         if type(item) == "table" and not seen[item] then
           seen[item] = true
           queue[#queue + 1] = item
@@ -49,7 +50,7 @@ end
 
 -- What a class's own functions have captured.
 local function find_captured(class, found)
-  for _, fn in next, class do
+  for _, fn in each(class) do
     local i = 1
     while type(fn) == "function" do
       local name, value = debug.getupvalue(fn, i)

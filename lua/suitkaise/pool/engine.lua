@@ -15,6 +15,7 @@
 
 local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local wait = require "suitkaise.async.wait"
 
@@ -515,7 +516,7 @@ function engine.break_workers(pool, job, why, waiter)
       make_late(slot, why)
     end
   end
-  for slot, process in pairs(late) do
+  for slot, process in each(late) do
     local source = { links = {}, processes = { process } }
     while slot.process == process and not look_for_deaths(pool) do
       waiter.events(source, "eager", SLICE_SECONDS)

@@ -2,6 +2,7 @@
 -- Nothing returns from here into the program that was forked.
 -- @module suitkaise.processing.child
 
+local each = require "suitkaise.each"
 local autoreconnect = require "suitkaise.processing.autoreconnect"
 local core = require "suitkaise.core"
 local coroutines = require "suitkaise.processing.coroutines"
@@ -119,7 +120,7 @@ end
 -- Each hook becomes one that runs it as a task.
 function Life:make_tasks()
   local call, channel = self.tasks.call, self.channel
-  for name, hook in pairs(self.hooks) do
+  for name, hook in each(self.hooks) do
     self.hooks[name] = function(object)
       return call(hook, object, channel:deadline(), failure.describe_own)
     end

@@ -1,6 +1,7 @@
 --- The configuration of a process: its fields, their defaults, the check.
 -- @module suitkaise.processing.config
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 
@@ -36,16 +37,16 @@ local function is_known(given, seen)
   then
     return false
   end
-  for name in next, CONFIG do
+  for name in each(CONFIG) do
     if name ~= "timeouts" and given[name] ~= seen[name] then return false end
   end
-  for name in next, TIMEOUTS do
+  for name in each(TIMEOUTS) do
     if given.timeouts[name] ~= seen.timeouts[name] then return false end
   end
-  for name in next, given do
+  for name in each(given) do
     if CONFIG[name] == nil then return false end
   end
-  for name in next, given.timeouts do
+  for name in each(given.timeouts) do
     if TIMEOUTS[name] == nil then return false end
   end
   return true
@@ -53,10 +54,10 @@ end
 
 local function copy_of(given)
   local copy = { timeouts = {} }
-  for name, value in next, given do
+  for name, value in each(given) do
     if name ~= "timeouts" then copy[name] = value end
   end
-  for name, value in next, given.timeouts or {} do
+  for name, value in each(given.timeouts or {}) do
     copy.timeouts[name] = value
   end
   return copy
@@ -73,7 +74,7 @@ function config.check(object, state)
   checked.timeouts = options.check(state.name .. ".config.timeouts",
                                   checked.timeouts, TIMEOUTS, "caller")
   check_seconds(state, "config.time_limit", checked.time_limit)
-  for name, seconds in pairs(checked.timeouts) do
+  for name, seconds in each(checked.timeouts) do
     check_seconds(state, "config.timeouts." .. name, seconds)
   end
   state.seen_config = copy_of(object.config)
@@ -93,7 +94,7 @@ local MOST_SECONDS = 0.5
 -- late after the shortest limit at the earliest.
 function config.shortest_limit(checked)
   local seconds = checked.time_limit
-  for _, limit in pairs(checked.timeouts) do
+  for _, limit in each(checked.timeouts) do
     seconds = math.min(seconds or limit, limit)
   end
   return math.max(math.min(seconds or MOST_SECONDS, MOST_SECONDS),

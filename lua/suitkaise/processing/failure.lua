@@ -3,6 +3,7 @@
 -- @module suitkaise.processing.failure
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local sections = require "suitkaise.processing.sections"
 
@@ -148,7 +149,7 @@ end
 -- @param err stays as it is
 function failure.announce(channel, err)
   local copy = setmetatable({}, getmetatable(err))
-  for name, value in next, err do copy[name] = value end
+  for name, value in each(err) do copy[name] = value end
   failure.send(channel, { error = copy, is_handled = true })
 end
 

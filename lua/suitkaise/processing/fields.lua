@@ -2,6 +2,7 @@
 -- the same object in another.
 -- @module suitkaise.processing.fields
 
+local each = require "suitkaise.each"
 local handing = require "suitkaise.pipe.handing"
 
 local fields = {}
@@ -16,7 +17,7 @@ local under_way
 -- @return ok, what send returned or raised
 function fields.send(object, run, send)
   local copy = {}
-  for name, value in next, object do
+  for name, value in each(object) do
     if not PRIVATE[name] then copy[name] = value end
   end
   under_way, handing.is_sync = object, true
@@ -33,12 +34,12 @@ function fields.receive(object, receive)
   under_way = nil
   if not ok then error(number, 0) end
   if not number then return nil end
-  for name in next, object do
+  for name in each(object) do
     if not PRIVATE[name] and synced.fields[name] == nil then
       object[name] = nil
     end
   end
-  for name, value in next, synced.fields do rawset(object, name, value) end
+  for name, value in each(synced.fields) do rawset(object, name, value) end
   return number, synced.run
 end
 
@@ -46,7 +47,7 @@ end
 function fields.serialize(object)
   if object == under_way then return { is_self = true } end
   local copy = {}
-  for name, value in next, object do copy[name] = value end
+  for name, value in each(object) do copy[name] = value end
   return { class = getmetatable(object), fields = copy }
 end
 

@@ -3,6 +3,7 @@
 -- @module suitkaise.processing.interrupts
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local registry = require "suitkaise.processing.registry"
 
@@ -21,7 +22,7 @@ end
 
 local function each_running(fn)
   local n = 0
-  for state in pairs(registry.running()) do
+  for state in each(registry.running()) do
     if state.channel and state.channel:is_own() then
       n = n + 1
       fn(state)
@@ -35,7 +36,7 @@ local function kill(state) state.api.kill(state) end
 
 -- One that runs, if any does.
 local function any_running(is_over)
-  for state in pairs(registry.running()) do
+  for state in each(registry.running()) do
     if not is_over(state) then return state end
   end
 end

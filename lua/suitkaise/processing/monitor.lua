@@ -3,6 +3,7 @@
 -- start.
 -- @module suitkaise.processing.monitor
 
+local each = require "suitkaise.each"
 local child = require "suitkaise.processing.child"
 local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
@@ -16,7 +17,7 @@ local LEAST_SECONDS = 0.05 -- between two looks at the child
 -- The shortest time until a section can be late.
 local function least(state, ends)
   local seconds
-  for _, limit in pairs(state.config.timeouts) do
+  for _, limit in each(state.config.timeouts) do
     seconds = math.min(seconds or limit, limit)
   end
   if ends then

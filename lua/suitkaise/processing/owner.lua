@@ -1,6 +1,7 @@
 --- The owner's side of an Skprocess: starting, waiting, talking, ending.
 -- @module suitkaise.processing.owner
 
+local each = require "suitkaise.each"
 local autoreconnect = require "suitkaise.processing.autoreconnect"
 local child = require "suitkaise.processing.child"
 local config = require "suitkaise.processing.config"
@@ -86,7 +87,7 @@ local FEW = 8
 -- Do so many processes run that forks should not copy what is theirs?
 local function are_many()
   local n = 0
-  for _ in pairs(registry.running()) do
+  for _ in each(registry.running()) do
     n = n + 1
     if n >= FEW then return true end
   end
@@ -95,7 +96,7 @@ end
 
 -- Tasks no longer wait for the process that there was.
 local function release(state)
-  for _, source in pairs(state.sources or {}) do wait.finish(source) end
+  for _, source in each(state.sources or {}) do wait.finish(source) end
   state.sources = nil
 end
 

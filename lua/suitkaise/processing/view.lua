@@ -2,6 +2,7 @@
 -- @module suitkaise.processing.view
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local Future = require "suitkaise.future"
 local views = require "suitkaise.views"
@@ -127,7 +128,7 @@ local function verb_of(name)
 end
 
 local verbs = {}
-for name in pairs(timed) do verbs[name] = verb_of(name) end
+for name in each(timed) do verbs[name] = verb_of(name) end
 
 -- Everything else is the object's.
 function View.__index(view, key)

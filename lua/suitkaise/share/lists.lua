@@ -2,6 +2,7 @@
 -- inside objects, and to tables of the share.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local kinds = require "suitkaise.share.kinds"
 local Mirror = require "suitkaise.share.mirror"
 
@@ -127,7 +128,7 @@ end
 
 --- Set all pairs of a plain table.
 function lists.shared.merge(self, path, depth, pairs_of)
-  for key, value in next, pairs_of do
+  for key, value in each(pairs_of) do
     self.handle:change_set(path, depth, key, value)
   end
 end

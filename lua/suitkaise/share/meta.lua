@@ -3,6 +3,7 @@
 
 local core = require "suitkaise.core"
 local detect = require "suitkaise.detect"
+local each = require "suitkaise.each"
 
 local meta = {}
 
@@ -12,7 +13,7 @@ local known = setmetatable({}, { __mode = "k" })
 local function encode_keys(set)
   if not set then return nil end
   local keys = {}
-  for key in pairs(set) do keys[#keys + 1] = core.share_path("", key) end
+  for key in each(set) do keys[#keys + 1] = core.share_path("", key) end
   table.sort(keys)
   return table.concat(keys)
 end

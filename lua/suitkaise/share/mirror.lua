@@ -2,6 +2,7 @@
 -- called on, kept as long as nobody else changes what they are made from.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local kinds = require "suitkaise.share.kinds"
 local resources = require "suitkaise.cerial.resources"
 local values = require "suitkaise.share.values"
@@ -25,7 +26,7 @@ local function load_fields(self, handle)
   local token = fields[kinds.CLASS_FIELD]
   fields[kinds.CLASS_FIELD] = nil
   self.last, self.known = last, {}
-  for key in pairs(fields) do self.known[key] = true end
+  for key in each(fields) do self.known[key] = true end
   self.object = setmetatable(fields, values.class(self.root, "object", token))
 end
 
@@ -83,10 +84,10 @@ local function save(self, writes)
   local handle = self.root.handle
   if self.is_whole then return save_whole(self, handle) end
   if writes then
-    for key in pairs(writes) do save_field(self, handle, key) end
+    for key in each(writes) do save_field(self, handle, key) end
   else
-    for key in pairs(self.known) do save_field(self, handle, key) end
-    for key in next, self.object do save_field(self, handle, key) end
+    for key in each(self.known) do save_field(self, handle, key) end
+    for key in each(self.object) do save_field(self, handle, key) end
   end
   if self.is_tangled then save_whole(self, handle) end
 end

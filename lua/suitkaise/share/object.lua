@@ -2,6 +2,7 @@
 -- coordinator. Also of tables inside objects, which belong to a field.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local meta = require "suitkaise.share.meta"
@@ -137,7 +138,7 @@ local function deep_copy(value, copies)
   if copies[value] then return copies[value] end
   local copy = {}
   copies[value] = copy
-  for k, v in next, value do
+  for k, v in each(value) do
     copy[deep_copy(k, copies)] = deep_copy(v, copies)
   end
   return setmetatable(copy, getmetatable(value))
@@ -347,7 +348,7 @@ function object.entries(self)
   local st = states[self]
   local value = st.keys and target(st) or replica(st)
   local keys, wrapped = {}, {}
-  for k in next, value do
+  for k in each(value) do
     keys[#keys + 1] = k
     wrapped[#keys] = wrap(st, k, value)
   end

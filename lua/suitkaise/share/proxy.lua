@@ -5,6 +5,7 @@
 -- followed. Its state is a table that is found through it.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local root = require "suitkaise.share.root"
@@ -290,7 +291,7 @@ function proxy.entries(st)
   local keys, stored, kinds_of = root.list(st.root, st.where, st.path,
                                            st.depth)
   if not keys then return {}, {} end
-  for i, kind in pairs(kinds_of) do
+  for i, kind in each(kinds_of) do
     stored[i] = proxy.wrap(st, keys[i], kind, stored[i])
   end
   return keys, stored

@@ -5,6 +5,7 @@
 -- number of its keys, plus kinds.ROOT times the number of its root.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local quick = require "suitkaise.share.quick"
@@ -231,7 +232,7 @@ local function find_culprit(where, value, seen)
     return not pcall(serialize, value) and where or nil
   end
   seen[value] = true
-  for k, v in next, value do
+  for k, v in each(value) do
     local found = find_culprit(root.where(where, k), v, seen)
     if found then return found end
   end

@@ -3,6 +3,7 @@
 
 local core = require "suitkaise.core"
 local describe_name = require "suitkaise.cerial.describe".name
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local names = require "suitkaise.cerial.names"
@@ -38,7 +39,7 @@ local function has_proxy(value, seen)
   end
   if kind ~= "table" or seen[value] then return false end
   seen[value] = true
-  for k, v in next, value do
+  for k, v in each(value) do
     if has_proxy(k, seen) or has_proxy(v, seen) then return true end
   end
   return false
@@ -55,7 +56,7 @@ local function copy_plain(value, copies)
   if copy then return copy end
   copy = {}
   copies[value] = copy
-  for k, v in next, value do
+  for k, v in each(value) do
     copy[copy_plain(k, copies)] = copy_plain(v, copies)
   end
   return setmetatable(copy, debug.getmetatable(value))
@@ -96,7 +97,7 @@ end
 
 --- Nothing was kept of the running call: neither were its classes.
 function values.forget_new(self)
-  for class, token in pairs(self.new_classes) do
+  for class, token in each(self.new_classes) do
     self.tokens[class], self.classes[token] = nil, nil
   end
   self.new_classes = {}
@@ -199,7 +200,7 @@ local function is_separate(value, field, owners)
   owners[value] = field
   local meta = getmetatable(value)
   if meta ~= nil and registry.field(meta, "__serialize") then return true end
-  for k, v in next, value do
+  for k, v in each(value) do
     if not (is_separate(k, field, owners) and is_separate(v, field, owners))
     then
       return false
@@ -211,7 +212,7 @@ end
 --- Can each field of the object be stored by itself?
 function values.has_fields(object)
   local owners = { [object] = object }
-  for k, v in next, object do
+  for k, v in each(object) do
     if not SIMPLE[type(k)] or k == kinds.CLASS_FIELD
        or not is_separate(v, k, owners) then
       return false
@@ -225,7 +226,7 @@ local function describe_object(self, object, meta)
     return "whole", object
   end
   local fields = {}
-  for k, v in next, object do fields[k] = values.to_plain(v) end
+  for k, v in each(object) do fields[k] = values.to_plain(v) end
   return "object", values.token(self, meta), fields
 end
 

@@ -2,6 +2,7 @@
 -- what is common to both. A class is the metatable of its userdata.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 local add_progress = require "suitkaise.shared.progress"
@@ -13,12 +14,12 @@ local classes = {}
 -- Names of what a user may write after the colon or dot.
 local function public_names(class, fields)
   local all = {}
-  for name in pairs(class) do
+  for name in each(class) do
     if type(name) == "string" and name:sub(1, 2) ~= "__" then
       all[name] = true
     end
   end
-  for name in pairs(fields) do all[name] = true end
+  for name in each(fields) do all[name] = true end
   return options.names(all)
 end
 

@@ -11,6 +11,7 @@
 -- list:append("d")
 -- print(#list, list:pop()) --> 4 d
 
+local each = require "suitkaise.each"
 local collection = require "suitkaise.shared.collection"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
@@ -22,7 +23,7 @@ local states = proxy.states
 
 local List = collection.new_class("List", function(initial)
   local items = collection.plain_or_empty("List", initial)
-  for key in pairs(items) do
+  for key in each(items) do
     if type(key) ~= "number" or key < 1 or key > #items or key % 1 ~= 0 then
       errors.argument("List", "initial", initial, "an array: it has the key "
                       .. errors.show(key), "caller")

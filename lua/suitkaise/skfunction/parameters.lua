@@ -1,6 +1,7 @@
 --- Names of a function's parameters, and arguments bound to them.
 -- @module suitkaise.skfunction.parameters
 
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local options = require "suitkaise.options"
 
@@ -80,7 +81,7 @@ function parameters.check(owner, fn, values)
   end
   local set = {}
   for _, name in ipairs(known.names) do set[name] = true end
-  for name in pairs(values) do
+  for name in each(values) do
     if not set[name] then
       errors.raise("ArgumentError", {
         message = owner .. ": the function has no parameter "

@@ -2,6 +2,7 @@
 -- core's functions directly; elsewhere they are C functions of Lua.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 
 local SLICE = 3600 -- seconds of one sleep: how long "for ever" is cut
 
@@ -41,7 +42,7 @@ if rawget(_G, "jit") and jit.status() then
   local has_ffi, ffi = pcall(require, "ffi")
   local ok, direct = pcall(load_direct, has_ffi and ffi)
   if ok then
-    for name, fn in pairs(direct) do clock[name] = fn end
+    for name, fn in each(direct) do clock[name] = fn end
   end
 end
 

@@ -6,6 +6,7 @@
 -- for it: a proxy of a Share is as good, because stop gives seconds that are
 -- then sent with timer:add_time.
 
+local each = require "suitkaise.each"
 local clock = require "suitkaise.sktime.clock"
 
 local now, generation = clock.now, clock.generation
@@ -39,8 +40,8 @@ local born = generation()
 
 -- In a child: what the parent had open is not ours to stop.
 local function forget_parent()
-  for _, by_thread in pairs(stacks) do
-    for _, stack in pairs(by_thread) do stack.n = 0 end
+  for _, by_thread in each(stacks) do
+    for _, stack in each(by_thread) do stack.n = 0 end
   end
   stacks = setmetatable({}, WEAK)
   held = setmetatable({}, WEAK)
@@ -134,7 +135,7 @@ end
 --- Drop all that is open for the key, in every coroutine of this process.
 function open.forget(key)
   if generation() ~= born then forget_parent() end
-  for _, stack in pairs(stacks[key] or {}) do stack.n = 0 end
+  for _, stack in each(stacks[key] or {}) do stack.n = 0 end
   stacks[key] = nil
 end
 

@@ -12,6 +12,7 @@
 -- parse(file)
 -- print(timer:stop(), timer.mean)
 
+local each = require "suitkaise.each"
 local clock = require "suitkaise.sktime.clock"
 local computed_fields = require "suitkaise.computed"
 local errors = require "suitkaise.errors"
@@ -280,7 +281,7 @@ end
 function Timer:statistics()
   check_self(self, "statistics")
   local all = {}
-  for name, compute in pairs(computed) do all[name] = compute(self) end
+  for name, compute in each(computed) do all[name] = compute(self) end
   return all
 end
 
@@ -368,7 +369,7 @@ Timer._shared_meta = {
   },
   properties = {},
 }
-for name in pairs(computed) do
+for name in each(computed) do
   Timer._shared_meta.properties[name] = { reads = READS }
 end
 
