@@ -156,7 +156,8 @@ describe("sktime", function()
     assert.equal("suitkaise.cerial.registry suitkaise.computed "
       .. "suitkaise.core suitkaise.each suitkaise.errors suitkaise.is "
       .. "suitkaise.options suitkaise.sktime suitkaise.sktime.clock "
-      .. "suitkaise.sktime.open suitkaise.sktime.statistics suitkaise.sktime.timer\nno segment\n",
+      .. "suitkaise.sktime.open suitkaise.sktime.statistics "
+      .. "suitkaise.sktime.timer\nno segment\n",
       loaded)
   end)
 

@@ -113,6 +113,9 @@ function access.call(t, method, ...)
   return object.call(t, method, ...)
 end
 
+local function equals(t, key, wanted) return t[key] == wanted end
+local function passes(t, key, predicate) return predicate(t[key]) end
+
 --- Sleep until an entry has a value, or until a predicate of it is true.
 -- @tparam Share|table t
 -- @tparam string|number key
@@ -127,11 +130,8 @@ function access.wait_for(t, key, wanted, timeout)
     errors.argument("wait_for", "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
-  local is_it = type(wanted) == "function" and wanted or function(value)
-    return value == wanted
-  end
-  return root.wait_until(st.root, function() return is_it(t[key]) end,
-                         timeout)
+  local is_it = type(wanted) == "function" and passes or equals
+  return root.wait_until(st.root, timeout, is_it, t, key, wanted)
 end
 
 -- ---- looking at all of it ----

@@ -14,6 +14,7 @@ local Crew = require "suitkaise.pool.crew"
 local worker_engine = require "suitkaise.pool.engine"
 local Job = require "suitkaise.pool.job"
 local on_collect = require "suitkaise.on_collect"
+local many = require "suitkaise.many"
 local options = require "suitkaise.options"
 local registry = require "suitkaise.processing.registry"
 local views = require "suitkaise.views"
@@ -139,6 +140,10 @@ end
 
 local function kind_of(pool)
   return getmetatable(pool).__name
+end
+
+local function name_of(pool, job)
+  return kind_of(pool) .. ":" .. job.mode
 end
 
 -- -> false when it was closed before
@@ -379,35 +384,33 @@ local function late_error(name, job, seconds)
 end
 
 -- `background()`: see suitkaise.pool.background.
-local function begin_background(pool, said, mode, job)
+local function begin_background(pool, said, job)
   local future = require "suitkaise.pool.background".start{
-    pool = pool, job = job, name = kind_of(pool) .. ":" .. mode,
-    show = job:shower(), timeout = said.timeout, finish = finish_map,
-    late = late_error, check = check_usable,
+    pool = pool, job = job, name = name_of(pool, job),
+    timeout = said.timeout, finish = finish_map, late = late_error,
+    check = check_usable,
   }
   return (pool.waiter or said.asynced) and future:asynced() or future
+end
+
+local function run_to_end(pool, job, waiter, deadline)
+  pool.engine.add(pool, job)
+  local in_time = pool.engine.run(pool, job, waiter, job.has_ended, deadline)
+  job:show(true)
+  return in_time
 end
 
 local function run_map(self, mode, fn, items)
   local pool, said = pool_and_how(self, mode)
   local job, engine = new_job(pool, mode, said, fn, items), pool.engine
-  if said.background then return begin_background(pool, said, mode, job) end
-  local show = job:shower()
+  if said.background then return begin_background(pool, said, job) end
   local deadline = said.timeout and core.now() + said.timeout or math.huge
   local waiter = waiter_of(pool, said)
-  local ok, done = waiter.pcall(function()
-    engine.add(pool, job)
-    local in_time = engine.run(pool, job, waiter, function()
-      show()
-      return job:is_finished()
-    end, deadline)
-    show(true)
-    return in_time
-  end)
+  local ok, done = waiter.pcall(run_to_end, pool, job, waiter, deadline)
   if ok and done then return finish_map(pool, job) end
   if not pool.is_unsettled then engine.remove(pool, job) end
   if not ok then error(done, 0) end -- of the progress function, or Ctrl-C
-  local late = late_error(kind_of(pool) .. ":" .. mode, job, said.timeout)
+  local late = late_error(name_of(pool, job), job, said.timeout)
   engine.break_workers(pool, job, late, waiter)
   errors.reraise(late)
 end
@@ -490,25 +493,16 @@ local function open_window(pool, job)
   job.limit = job.yielded + pool.workers * math.max(WINDOW, 4 * chunk)
 end
 
-local function iterate(self, mode, fn, items)
-  local pool, said = pool_and_how(self, mode)
-  local job, engine = new_job(pool, mode, said, fn, items), pool.engine
-  local show = job:shower()
-  local take, waiter = next_of[mode], waiter_of(pool, said, true)
-  local name = kind_of(pool) .. ":" .. mode
+-- The iterator of a loop. Nobody holds `sentinel` but this: see iterate.
+local new_iterator = many(function(pool, job, waiter, take, sentinel)
   local index, value, over
-  job.yielded = 0
-  local sentinel = on_collect(function()
-    if not over and pool.generation == core.generation() then
-      job.cancelled = true
-    end
-  end)
+  local engine, name = pool and pool.engine, pool and name_of(pool, job)
   local function ready()
-    show()
+    job:show()
     index, value = take(job)
     return index ~= nil or job:is_finished()
   end
-  local function next_value()
+  return function()
     if over then return nil end
     check_usable(pool, name)
     if not engine.pulls_aside then check_not_pulling(job, name) end
@@ -518,11 +512,24 @@ local function iterate(self, mode, fn, items)
     elseif (job.mean or 0) > TEND_SECONDS then engine.tend(pool) end
     if index ~= nil then return deliver(job, index, value) end
     over = sentinel ~= nil
-    show(true)
+    job:show(true)
     engine.remove(pool, job)
     raise_whole(job)
     return nil
   end
+end)
+
+local function iterate(self, mode, fn, items)
+  local pool, said = pool_and_how(self, mode)
+  local job, engine = new_job(pool, mode, said, fn, items), pool.engine
+  job.yielded = 0
+  local sentinel = on_collect(function() -- when the loop was broken off
+    if not job.removed and pool.generation == core.generation() then
+      job.cancelled = true
+    end
+  end)
+  local next_value = new_iterator(pool, job, waiter_of(pool, said, true),
+                                  next_of[mode], sentinel)
   engine.add(pool, job)
   open_window(pool, job)
   engine.turn(pool)

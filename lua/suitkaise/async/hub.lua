@@ -12,10 +12,14 @@ local loop = require "suitkaise.async.loop"
 local spin = require "suitkaise.async.spin"
 local Waiters = require "suitkaise.async.waiters"
 local each = require "suitkaise.each"
+local on_collect = require "suitkaise.on_collect"
 
 local hub = {}
 
-local sources = {}   -- source -> true: those with sleepers
+local WEAK_KEYS, WEAK_VALUES = { __mode = "k" }, { __mode = "v" }
+
+-- source -> true: those with sleepers, which hold them
+local sources = setmetatable({}, WEAK_KEYS)
 local bell           -- uv_poll on the state's bell
 local is_listening = false
 
@@ -61,11 +65,52 @@ local function stop_watch(source)
   end
 end
 
+-- poll -> its descriptor, which may be closed only after the poll is stopped;
+-- so neither is collected before that.
+local polls = {}
+-- Stopped, to be closed by a running loop: what is closing when the state ends
+-- crashes luv 1.44.
+local retired = {}
+
+local function retire(poll, fd, generation)
+  if generation ~= core.generation() or not polls[poll] then return end
+  polls[poll] = nil
+  if not poll:is_closing() then
+    poll:stop()
+    retired[#retired + 1] = poll
+  end
+  fd:close()
+end
+
+local function close_retired()
+  for i = #retired, 1, -1 do
+    local poll = retired[i]
+    retired[i] = nil
+    if not poll:is_closing() then poll:close() end
+  end
+end
+
 local function new_watch(source)
   local fd = core.watch(source.processes)
   if not fd then return nil end
-  return { of = source.processes, fd = fd, generation = core.generation(),
-           poll = loop.uv().new_poll(fd:fd()) }
+  local poll, generation = loop.uv().new_poll(fd:fd()), core.generation()
+  polls[poll] = fd
+  return {
+    of = source.processes, fd = fd, poll = poll, generation = generation,
+    sentinel = on_collect(function() retire(poll, fd, generation) end),
+  }
+end
+
+-- What libuv calls does not keep the source: a pool that nobody closed would
+-- never be collected.
+local function new_waker(source)
+  local held = setmetatable({ source }, WEAK_VALUES)
+  return function()
+    local it = held[1]
+    if not it then return end
+    stop_watch(it) -- readable until somebody has reaped it
+    if it.sleepers and it.sleepers.n > 0 then wake_first(it) end
+  end
 end
 
 -- One descriptor for all of them, made anew when they are others. -> false
@@ -82,10 +127,7 @@ local function start_watch(source)
     if not watch then return false end
     source.watch = watch
   end
-  watch.poll:start("r", function()
-    stop_watch(source) -- readable until somebody has reaped it
-    if source.sleepers and source.sleepers.n > 0 then wake_first(source) end
-  end)
+  watch.poll:start("r", new_waker(source))
   watch.is_on = true
   return true
 end
@@ -95,10 +137,7 @@ function hub.close(source)
   local watch = source.watch
   if not watch then return end
   source.watch = nil
-  if watch.generation ~= core.generation() then return end
-  stop_watch(source)
-  if not watch.poll:is_closing() then watch.poll:close() end
-  watch.fd:close()
+  retire(watch.poll, watch.fd, watch.generation)
 end
 
 -- ---- before libuv sleeps ----
@@ -120,10 +159,13 @@ function settler.settle()
     end
   end
   if is_any then start_bell() else stop_bell() end
+  if retired[1] then close_retired() end
 end
 
 function settler.renew()
-  sources, bell, is_listening = {}, nil, false
+  sources = setmetatable({}, WEAK_KEYS)
+  polls, retired = {}, {}
+  bell, is_listening = nil, false
 end
 
 loop.settlers[#loop.settlers + 1] = settler

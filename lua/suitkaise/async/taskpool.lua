@@ -134,9 +134,9 @@ end
 engine.tend = engine.turn
 
 function engine.run(pool, job, _, ready, deadline)
-  while not ready() do
+  while not ready(job) do
     engine.turn(pool)
-    if ready() then return true end
+    if ready(job) then return true end
     if core.now() >= deadline then return false end
     local task = loop.enter(TaskPool.__name)
     loop.park_in(task, job.sleeper, deadline < math.huge and deadline or nil)

@@ -59,15 +59,17 @@ function registry.handle(name, handle)
   end
 end
 
+local function field_of(t, name) return t[name] end
+
 --- A field of a class, inherited or not; never raises.
 function registry.field(class, name)
   local value = rawget(class, name)
   if value ~= nil then return value end
-  local ok, found = pcall(function() return class[name] end)
+  local ok, found = pcall(field_of, class, name)
   if ok and found ~= nil then return found end
   local index = rawget(class, "__index")
   if type(index) ~= "table" then return nil end
-  ok, found = pcall(function() return index[name] end)
+  ok, found = pcall(field_of, index, name)
   return ok and found or nil
 end
 

@@ -14,10 +14,12 @@ local errors = require "suitkaise.errors"
 
 local is_number = function(n) return type(n) == "number" end
 
+local function method_of(self) return self.apply_short end
+
 local function check_self(self, name)
   local kind = type(self)
   if kind == "table" or kind == "userdata" then
-    local ok, method = pcall(function() return self.apply_short end)
+    local ok, method = pcall(method_of, self)
     if ok and method ~= nil then return end
   end
   errors.argument("Circuit:" .. name, "self", self,

@@ -16,7 +16,7 @@ local Source = {}
 Source.__index = Source
 
 local function settle(self, future)
-  self.show(true)
+  self.job:show(true)
   local ok, results = pcall(self.finish, self.pool, self.job)
   if ok then future:resolve(results) else future:reject(results) end
 end
@@ -34,7 +34,7 @@ function Source:poll(future, waiter)
   if not job:is_finished() then
     self.check(pool, self.name)
     pool.engine.tend(pool)
-    self.show()
+    job:show()
   end
   if job:is_finished() then
     settle(self, future)
@@ -48,10 +48,8 @@ end
 function Source:wait(seconds, waiter)
   local pool, job = self.pool, self.job
   self.check(pool, self.name)
-  pool.engine.run(pool, job, waiter, function()
-    self.show()
-    return job:is_finished()
-  end, math.min(self.deadline, core.now() + seconds))
+  pool.engine.run(pool, job, waiter, job.has_ended,
+                  math.min(self.deadline, core.now() + seconds))
 end
 
 function Source:cancel()
@@ -62,8 +60,8 @@ function Source:cancel()
 end
 
 --- Begin: -> its Future.
--- @tparam table source `pool`, `job`, `name`, `show` (draws the progress),
---   `timeout` or nil, `finish(pool, job)` -> results or raises,
+-- @tparam table source `pool`, `job`, `name`, `timeout` or nil,
+--   `finish(pool, job)` -> results or raises,
 --   `late(name, job, timeout)` -> error, `check(pool, name)`
 function background.start(source)
   local pool, job = source.pool, source.job

@@ -424,7 +424,7 @@ function engine.tend(pool)
   look_for_deaths(pool)
 end
 
---- Work until `ready()` is true: true, or false when the time is up. Other
+--- Work until `ready(job)` is true: true, or false when the time is up. Other
 -- tasks may work on other jobs of the pool meanwhile.
 -- Interpreted, so that the debug hook of a host's Ctrl-C gets through.
 -- @tparam table pool
@@ -434,19 +434,19 @@ end
 -- @tparam number deadline in seconds of core.now
 function engine.run(pool, job, waiter, ready, deadline)
   local lazy, rounds = true, 0
-  while not ready() do
+  while not ready(job) do
     local came = engine.turn(pool, not lazy)
     local now = core.now()
     rounds = rounds + 1
     if not came or rounds % DEATH_ROUNDS == 0 then
       came = look_for_deaths(pool) or came
     end
-    if now >= deadline then return ready() end
+    if now >= deadline then return ready(job) end
     if came then
       lazy = true
       wait.share_news(pool.crew)
       waiter.pass()
-    elseif not ready() then
+    elseif not ready(job) then
       lazy = sleep(pool, job, waiter, lazy, now, deadline)
     end
   end

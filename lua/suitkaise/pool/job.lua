@@ -173,6 +173,13 @@ function Job:is_finished()
   return self.broken ~= nil or self.total ~= nil and self.done >= self.total
 end
 
+--- What engine.run waits for, unless it is told otherwise: the end. Shows the
+-- progress on the way there.
+function Job:has_ended()
+  self:show()
+  return self:is_finished()
+end
+
 --- Is there something that the consumer waits for?
 function Job:has_news()
   if self:is_finished() then return true end
@@ -245,22 +252,21 @@ function Job:fail(index, err)
   end
 end
 
---- A function that shows the progress when it is called.
-function Job:shower()
-  local job, show = self, self.how.progress
-  if not show then return function() end end
-  local shown, bar
-  if show == true then
-    bar = require "suitkaise.shared.bar".new(io.stderr, job.total)
-    show = function(done) bar:update(done) end
+--- Show the progress, if that was asked for.
+function Job:show(at_end)
+  local show = self.how.progress
+  if not show then return end
+  local is_news = self.done ~= self.shown
+  self.shown = self.done
+  if show ~= true then
+    if is_news then show(self.done, self.total) end
+    return
   end
-  return function(at_end)
-    if job.done ~= shown then
-      shown = job.done
-      show(job.done, job.total)
-    end
-    if at_end and bar then bar:finish() end
+  if not self.bar then
+    self.bar = require "suitkaise.shared.bar".new(io.stderr, self.total)
   end
+  if is_news then self.bar:update(self.done) end
+  if at_end then self.bar:finish() end
 end
 
 --- The error for an item: what fn raised, or what happened to its worker.

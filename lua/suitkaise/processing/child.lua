@@ -306,9 +306,7 @@ end
 function child.live(object, state, is_restart)
   local life = begin(object, state)
   if is_restart then
-    local _, run = fields.receive(object, function()
-      return life.channel:synced(0)
-    end)
+    local _, run = fields.receive(object, life.channel, 0)
     life.channel:set_run(run or 0)
   end
   local err = life:loop() or life:finish()
@@ -318,7 +316,7 @@ end
 --- Only `__error__`, for a child that has died.
 function child.live_error(object, state, err)
   local life = begin(object, state)
-  fields.receive(object, function() return life.channel:synced(0) end)
+  fields.receive(object, life.channel, 0)
   life:fail(err)
 end
 

@@ -26,11 +26,13 @@ function fields.send(object, run, send)
   return ok, result
 end
 
---- Call receive() and put what it returns into the object.
--- @return what receive returned first, and the synced run
-function fields.receive(object, receive)
+--- Put what was synced after number `from` into the object. (No closure
+-- around the channel: code that LuaJIT compiled would keep that from being
+-- collected.)
+-- @return number of the sync and its run, or nothing
+function fields.receive(object, channel, from)
   under_way = object
-  local ok, number, synced = pcall(receive)
+  local ok, number, synced = pcall(channel.synced, channel, from)
   under_way = nil
   if not ok then error(number, 0) end
   if not number then return nil end

@@ -208,9 +208,7 @@ function owner.sync(state)
   local object, channel = state.object[1], state.channel
   if not channel or not object then return false end
   check_own(state)
-  local number = fields.receive(object, function()
-    return channel:synced(state.synced)
-  end)
+  local number = fields.receive(object, channel, state.synced)
   state.synced = number or state.synced
   return number ~= nil
 end

@@ -11,7 +11,6 @@ local kinds = require "suitkaise.share.kinds"
 local quick = require "suitkaise.share.quick"
 local serialize = require("suitkaise.cerial").serialize
 
-local unpack = table.unpack or rawget(_G, "unpack")
 
 local MAX_WAIT = 3600 -- seconds that the core is asked to wait at once
 
@@ -51,15 +50,17 @@ local function task_waits(self)
   return shares.current() and shares or nil
 end
 
--- Call look(seconds) until its first result is not nil or it fails with
--- another code than a timeout. -> what it returned.
-local function insist(self, look, timeout)
+-- Call look(seconds, ...) until its first result is not nil or it fails with
+-- another code than a timeout. -> what it returned. It is no closure: code that
+-- LuaJIT compiled would keep that, and the share with it, from being collected.
+local function insist(self, timeout, look, ...)
   local shares = task_waits(self)
   local holder = shares and shares.current() or self
   local deadline, n = nil, 0
   local slice = shares and 0 or SLICE
   while true do
-    local first, second, code, more = look(math.min(slice, timeout or slice))
+    local first, second, code, more = look(math.min(slice, timeout or slice),
+                                           ...)
     if first ~= nil or code ~= "SKE_TIMEOUT" then
       return first, second, code, more
     end
@@ -75,13 +76,15 @@ local function insist(self, look, timeout)
   end
 end
 
+local function reached(_, handle, wants) return handle:reached(wants) end
+
 -- In a task, before a read: wait for what it has to see. The writes are those
 -- of now: later ones do not prolong it. -> true, or nil, message, code
 local function settle(self, timeout, ...)
   local handle = self.handle
   local wants, message, code = handle:wants(...)
   if not wants then return code == nil or nil, message, code end
-  return insist(self, function() return handle:reached(wants) end, timeout)
+  return insist(self, timeout, reached, handle, wants)
 end
 
 -- ---- errors ----
@@ -168,18 +171,24 @@ end
 
 -- ---- reading ----
 
--- A read that could not be served at once: look(seconds, is_applied) until it
--- is. A task waits first for the writes that the read has to see; the rest of
--- the arguments says of what.
-local function look_later(self, look, ...)
+-- A read that could not be served at once: look(seconds, handle, is_applied,
+-- path, depth, key, how, seen) until it is. A task waits first for the writes
+-- that the read has to see.
+local function look_later(self, look, path, depth, key, how, seen)
   local is_applied = task_waits(self) ~= nil
   if is_applied then
-    local is_ready, message, code = settle(self, self.read_timeout, ...)
+    local is_ready, message, code = settle(self, self.read_timeout, path,
+                                           depth, key, how)
     if not is_ready then return nil, message, code end
   end
-  return insist(self, function(seconds)
-    return look(seconds, is_applied)
-  end, self.read_timeout)
+  return insist(self, self.read_timeout, look, self.handle, is_applied, path,
+                depth, key, how, seen)
+end
+
+local function get_again(seconds, handle, is_applied, path, depth, key, how,
+                         seen)
+  if is_applied then how = how + kinds.APPLIED end
+  return handle:get(path, depth, key, how, seconds, seen)
 end
 
 --- -> kind, value; kinds.ABSENT when there is none. Of a table or object the
@@ -190,10 +199,7 @@ function root.get(self, where, path, depth, key, how, seen)
   if kind ~= nil then return kind, value end
   if handle:is_serving() then return handle:change_get(path, depth, key) end
   local code
-  kind, value, code = look_later(self, function(seconds, is_applied)
-    return handle:get(path, depth, key,
-                      is_applied and how + kinds.APPLIED or how, seconds, seen)
-  end, path, depth, key, how)
+  kind, value, code = look_later(self, get_again, path, depth, key, how, seen)
   if kind == nil then root.fail(name_of(where, key), value, code) end
   return kind, value
 end
@@ -204,6 +210,10 @@ local function list_in_call(handle, path, depth)
   return handle:change_list(path, depth)
 end
 
+local function list_again(seconds, handle, is_applied, path, depth, _, _, seen)
+  return handle:list(path, depth, seconds, seen, is_applied)
+end
+
 --- -> arrays of keys and values, and a table of the kinds of those values
 -- that are more than plain ones; nil when there is no such table.
 function root.list(self, where, path, depth, seen)
@@ -211,9 +221,8 @@ function root.list(self, where, path, depth, seen)
   local keys, values, rest = handle:list(path, depth, 0, seen)
   if keys == nil and rest == "SKE_TIMEOUT" then
     if handle:is_serving() then return list_in_call(handle, path, depth) end
-    keys, values, rest = look_later(self, function(seconds, is_applied)
-      return handle:list(path, depth, seconds, seen, is_applied)
-    end, path, depth, nil, kinds.ENTRIES)
+    keys, values, rest = look_later(self, list_again, path, depth, nil,
+                                    kinds.ENTRIES, seen)
   end
   if keys ~= nil then return keys, values, rest end
   if rest == "SKE_ABSENT" or rest == "SKE_TYPE" then return nil end
@@ -248,18 +257,46 @@ local function raise_for(where, value, err)
   error(err, 0)
 end
 
--- In tasks: queue a command by put(seconds); a full lane is waited for without
--- blocking. -> what pcall(put) returned
-local function queue(self, put)
-  local shares = task_waits(self)
-  if not shares then return pcall(put, self.read_timeout) end
-  local ok, first, second, code, what
-  first, second, code, what = insist(self, function()
-    ok, first, second, code, what = pcall(put, 0)
-    if not ok then return true end
-    return first, second, code, what
-  end, self.read_timeout)
-  return ok, first, second, code, what
+-- What pcall returned without its first; false, the error and RAISED when it
+-- failed.
+local RAISED = {}
+
+local function shift(ok, first, ...)
+  if not ok then return false, first, RAISED end
+  return first, ...
+end
+
+local function try_put(_, put, ...)
+  return shift(pcall(put, 0, ...))
+end
+
+-- Queue a command by put(seconds, handle, ...); where a task can wait, a full
+-- lane is waited for without blocking. -> what pcall(put) returned
+local function queue(self, put, ...)
+  if not task_waits(self) then
+    return pcall(put, self.read_timeout, self.handle, ...)
+  end
+  local first, second, code, what = insist(self, self.read_timeout, try_put,
+                                           put, self.handle, ...)
+  if code == RAISED then return false, second end
+  return true, first, second, code, what
+end
+
+local function put_value(seconds, handle, path, depth, key, value)
+  return handle:set(path, depth, key, value, seconds)
+end
+
+local function put_sum(seconds, handle, path, depth, key, n)
+  return handle:add(path, depth, key, n, seconds)
+end
+
+local function put_call(seconds, handle, path, depth, writes, is_inside,
+                        is_answered, ...)
+  return handle:call(path, depth, writes, is_inside, is_answered, seconds, ...)
+end
+
+local function put_clear(seconds, handle, path, depth)
+  return handle:clear(path, depth, nil, seconds)
 end
 
 --- Queue: the value of `key` is this one from now on; nil deletes it.
@@ -267,9 +304,8 @@ function root.set(self, where, path, depth, key, value)
   local handle = self.handle
   local ok, done, message, code, what
   if self.is_async then
-    ok, done, message, code, what = queue(self, function(seconds)
-      return handle:set(path, depth, key, value, seconds)
-    end)
+    ok, done, message, code, what =
+      queue(self, put_value, path, depth, key, value)
   else
     ok, done, message, code, what =
       pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
@@ -317,9 +353,7 @@ function root.add(self, where, path, depth, key, n)
   local handle, _ = self.handle, nil
   local sent, reply, code
   if self.is_async then
-    _, sent, reply, code = queue(self, function(seconds)
-      return handle:add(path, depth, key, n, seconds)
-    end)
+    _, sent, reply, code = queue(self, put_sum, path, depth, key, n)
   else
     sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
   end
@@ -338,11 +372,7 @@ local function queue_call(self, is_answered, path, depth, writes, is_inside,
     return pcall(handle.call, handle, path, depth, writes, is_inside,
                  is_answered, self.read_timeout, ...)
   end
-  local args = { n = select("#", ...), ... }
-  return queue(self, function(seconds)
-    return handle:call(path, depth, writes, is_inside, is_answered, seconds,
-                       unpack(args, 1, args.n))
-  end)
+  return queue(self, put_call, path, depth, writes, is_inside, is_answered, ...)
 end
 
 --- Run something in the coordinator: what follows `is_inside` is for
@@ -364,10 +394,7 @@ end
 
 --- Queue: a table is empty from now on.
 function root.clear(self, where, path, depth)
-  local handle = self.handle
-  local _, done, message, code = queue(self, function(seconds)
-    return handle:clear(path, depth, nil, seconds)
-  end)
+  local _, done, message, code = queue(self, put_clear, path, depth)
   if not done then root.fail(where, message, code) end
 end
 
@@ -376,6 +403,8 @@ function root.settle(self, timeout)
   if task_waits(self) then settle(self, timeout) end
 end
 
+local function flush_again(seconds, handle) return handle:flush(seconds) end
+
 --- Wait until all that was queued is applied.
 function root.flush(self, where, timeout)
   local handle = self.handle
@@ -383,23 +412,21 @@ function root.flush(self, where, timeout)
   if task_waits(self) and not handle:is_serving() then
     done, message, code = settle(self, timeout)
   else
-    done, message, code = insist(self, function(seconds)
-      return handle:flush(seconds)
-    end, timeout)
+    done, message, code = insist(self, timeout, flush_again, handle)
   end
   if not done then root.fail(where, message, code) end
 end
 
 local GRACE = 0.25 -- seconds that a read may take when a wait is over
 
--- look(), which does not wait for reads much longer than until `deadline`.
-local function look_until(self, look, deadline)
-  if not deadline then return look() end
+-- look(...), which does not wait for reads much longer than until `deadline`.
+local function look_until(self, deadline, look, ...)
+  if not deadline then return look(...) end
   local shares = task_waits(self)
   local holder = shares and shares.current() or self
   local before = holder.read_until
   holder.read_until = deadline + GRACE
-  local ok, found = (shares and shares.pcall or pcall)(look)
+  local ok, found = (shares and shares.pcall or pcall)(look, ...)
   holder.read_until = before
   if ok then return found end
   if core.now() >= deadline and errors.is(found, "ShareTimeoutError") then
@@ -408,13 +435,13 @@ local function look_until(self, look, deadline)
   error(found, 0)
 end
 
---- Wait until look() is true or the time is over -> is it? It is called after
--- every change of the share.
-function root.wait_until(self, look, timeout)
+--- Wait until look(...) is true or the time is over -> is it? It is called
+-- after every change of the share.
+function root.wait_until(self, timeout, look, ...)
   local handle = self.handle
   local deadline = timeout and core.now() + timeout
   local before, rests = handle:await(0, 0), 0
-  while not look_until(self, look, deadline) do
+  while not look_until(self, deadline, look, ...) do
     if handle:is_serving() then
       root.fail("wait_for", nil, "SKE_SERVING")
     end
