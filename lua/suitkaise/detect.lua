@@ -495,10 +495,13 @@ local function to_list(set, skip_arguments)
     local name, found = label:gsub("^" .. ARGUMENT, "")
     if found == 0 or not skip_arguments then names[name] = true end
   end
+  local above = {}
   for name in each(names) do
-    for above in name:gmatch "()%." do names[name:sub(1, above - 1)] = nil end
+    for at in name:gmatch "()%." do above[name:sub(1, at - 1)] = true end
   end
-  for name in each(names) do list[#list + 1] = name end
+  for name in each(names) do
+    if not above[name] then list[#list + 1] = name end
+  end
   table.sort(list)
   return list
 end

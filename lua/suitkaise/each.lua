@@ -11,7 +11,9 @@
 
 local following = next
 
---- Iterate over the entries of a table, whatever its metatable says.
+--- Iterate over the entries of a table, whatever its metatable says. As with
+-- `next`, the loop may change entries and take them out, but add none, not even
+-- nil: it might never end.
 -- @tparam table t
 -- @treturn function iterator
 -- @treturn table t

@@ -4,7 +4,6 @@
 -- local page = task:await(5)
 
 local core = require "suitkaise.core"
-local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local loop = require "suitkaise.async.loop"
 local on_collect = require "suitkaise.on_collect"
@@ -94,9 +93,11 @@ end
 --- Report the failures that nobody has asked for.
 -- @local
 function Task.report_failures()
-  for failure in each(failures) do
+  local failure = next(failures)
+  while failure do -- a handler may cause more of them
     if failure.generation == core.generation() then tell(failure)
     else failures[failure] = nil end
+    failure = next(failures)
   end
 end
 

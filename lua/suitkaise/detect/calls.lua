@@ -136,10 +136,17 @@ local function index_outside(self, object, key)
   return self.u:union(set, self.u.scalar)
 end
 
+-- What a loop goes over while it may get more.
+local function copy(set)
+  local names = {}
+  for name in each(set or {}) do names[name] = true end
+  return names
+end
+
 -- A table that was made here may have a metatable, of which methods come.
 local function index_new(self, object, key, key_set)
   local set = self.heap:load_new(object, key)
-  for meta in each(object.metas or {}) do
+  for meta in each(copy(object.metas)) do
     local index = rawget(meta, "__index")
     self:depend("field", meta, "__index", index)
     if type(index) == "function" then
@@ -211,7 +218,7 @@ function calls:assign(set, key, key_set, value)
       self:depend("metatable", object.value, nil, meta)
       if meta then call_newindex(self, meta, object, key_set, value) end
     end
-    for meta in each(object.metas or {}) do
+    for meta in each(copy(object.metas)) do
       call_newindex(self, meta, object, key_set, value)
     end
   end
@@ -297,7 +304,7 @@ local function call_new(self, object, args, pc, unit)
   local more = { n = args.n + 1, rest = args.rest, object.alone }
   for i = 1, args.n do more[i + 1] = args[i] end
   local result = NONE
-  for meta in each(object.metas or {}) do
+  for meta in each(copy(object.metas)) do
     local fn = rawget(meta, "__call")
     self:depend("field", meta, "__call", fn)
     if fn ~= nil then

@@ -192,7 +192,9 @@ local function store_new(self, object, key, set)
     self:place(set, key == nil and ANYWHERE or key)
   end
   -- The table is of this call: what else holds it is among its places.
-  for name in each(object.places or {}) do
+  local names = {} -- `object` may be in `set`: it may get more of them
+  for name in each(object.places or {}) do names[name] = true end
+  for name in each(names) do
     if name == ANYWHERE then self:write_everything()
     else self:rebind(name) end
     self:place(set, name, object)
