@@ -270,6 +270,31 @@ describe("async", function()
       end)
     end)
 
+    it("is interrupted by time limits at any moment, and goes on", function()
+      local output = helper.run [[
+        local sk = require "suitkaise"
+        local async = sk.async
+        local busy = sk.skf(function()
+          async.run(function()
+            local queue = async.Queue(3)
+            async.spawn(function() while true do async.sleep(0) end end)
+            async.spawn(function()
+              while true do queue:put(1) async.sleep(1e-4) end
+            end)
+            while true do queue:get() async.sleep(0) end
+          end)
+        end)
+        for i = 1, 50 do
+          local ok, err = pcall(busy:timeout(0.002 + i % 7 * 5e-4))
+          assert(not ok and sk.is(err, "FunctionTimeoutError"), err)
+          assert(async.run(function() async.sleep(0) return 1 end) == 1)
+          assert(#require "suitkaise.async.loop".live() == 0)
+        end
+        print "over"
+      ]]
+      assert.equal("over\n", output)
+    end)
+
     it("is interrupted by a time limit, and the program goes on", function()
       local output = helper.run [[
         local sk = require "suitkaise"

@@ -13,6 +13,7 @@ local errors = require "suitkaise.errors"
 local combine = require "suitkaise.async.combine"
 local event = require "suitkaise.async.event"
 local loop = require "suitkaise.async.loop"
+local runs = require "suitkaise.async.run"
 local semaphore = require "suitkaise.async.semaphore"
 local Task = require "suitkaise.async.task"
 local Waiters = require "suitkaise.async.waiters"
@@ -21,7 +22,6 @@ local async = {}
 
 local unpack = table.unpack or rawget(_G, "unpack")
 local HUGE, now = math.huge, core.now
-local MAX_ROUNDS = 100 -- of tasks that cancelled tasks start, and these
 local time = require "suitkaise.sktime.clock".time
 
 loop.renew()
@@ -56,32 +56,6 @@ local function check_free(name)
   end
 end
 
--- Cancel the tasks that are left, and wait for their ends; then those that
--- these have started meanwhile. Who keeps starting tasks is left lying.
-local function end_rest(before)
-  for _ = 1, MAX_ROUNDS do
-    local left = {}
-    for _, task in ipairs(loop.live()) do
-      if not before[task] then
-        left[#left + 1] = task
-        loop.cancel(task)
-      end
-    end
-    if not left[1] then return end
-    for _, task in ipairs(left) do
-      while not task:done() and (loop.turn_once() or loop.has_ready()) do end
-    end
-  end
-end
-
-local function turn_until_done(task)
-  while not task:done() do
-    if not loop.turn_once() and not task:done() and not loop.has_ready() then
-      return
-    end
-  end
-end
-
 --- Run a function as a task, and the loop until it has ended. Tasks that it
 -- has left are cancelled then.
 -- @tparam function main
@@ -97,9 +71,7 @@ function async.run(main, ...)
   for _, task in ipairs(loop.live()) do before[task] = true end
   local task = Task.spawn("async.run", main, ...)
   task.is_watched = true
-  local ok, err = pcall(turn_until_done, task)
-  local is_done = task:done()
-  end_rest(before)
+  local ok, err, is_done = runs.to_the_end(task, before)
   Task.report_failures()
   if not ok then error(err, 0) end
   if is_done then return Task.outcome(task) end

@@ -82,6 +82,8 @@ local function sentinel(failure)
 end
 
 function loop.on_failure(task)
+  local interrupt = package.loaded["suitkaise.skfunction.interrupt"]
+  if interrupt and interrupt.is_pending(task.err) then return end
   local failure = {
     err = task.err, traceback = task.traceback,
     generation = core.generation(),

@@ -15,6 +15,7 @@ local interrupt = {}
 local COUNT = 1000         -- instructions between two looks at the clock
 local GRACE_SECONDS = 0.1  -- for what catches the error to clean up
 local FRESH_SECONDS = 1    -- how long a list of functions is used
+local MAX_LEVEL = 20       -- calls of the library in one another
 
 local jit = rawget(_G, "jit")
 local sethook, gethook = debug.sethook, debug.gethook
@@ -120,6 +121,28 @@ local function is_leaving()
   return debug.getinfo(3, "S").source == OWN
 end
 
+local LIBRARY = OWN:match "^(.*)skfunction[/\\]interrupt.lua$" or OWN
+local ASYNC = LIBRARY .. "async"
+
+-- Is the hook called in the midst of what the scheduler of tasks does? Left
+-- there, its queues would not be whole. Only where it waits it is not.
+local function is_scheduling()
+  local runs = package.loaded["suitkaise.async.run"]
+  if not runs then return false end
+  for level = 3, MAX_LEVEL do
+    local info = debug.getinfo(level, "Sf")
+    if not info or info.func == runs.turn then return false end
+    if info.what ~= "C" then
+      if info.source:sub(1, #LIBRARY) ~= LIBRARY then return false end
+      local rest = info.source:sub(#ASYNC + 1)
+      if info.source:sub(1, #ASYNC) == ASYNC and rest:find "^[/\\]" then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 -- Code that catches the error has the grace time to clean up. Then it is hit
 -- at its very next instruction, and the next, so that no loop can catch all.
 check = function()
@@ -131,12 +154,26 @@ check = function()
   local late = find_late(now)
   if not late or is_leaving() or is_in_loop(late) then return end
   if late.generation ~= core.generation() then return interrupt.forget() end
+  if is_scheduling() then
+    sethook(check, "", 1) -- until it is through
+    return
+  end
   late.since = late.since or now
   if now > late.since then
     if now - late.since < GRACE_SECONDS then return end
     sethook(check, "", 1) -- where it runs now
   end
   error(late_error(late), 0)
+end
+
+--- Is it the error of a call that is not over yet, and will raise it itself?
+function interrupt.is_pending(err)
+  local call = active
+  while call do
+    if call.error ~= nil and call.error == err then return true end
+    call = call.outer
+  end
+  return false
 end
 
 --- A forked child is in none of the calls that its parent was in.
