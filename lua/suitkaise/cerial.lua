@@ -9,6 +9,7 @@ local describe = require "suitkaise.cerial.describe"
 local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
 local environment = require "suitkaise.cerial.environment"
+local identity = require "suitkaise.cerial.identity"
 local kinds = require "suitkaise.cerial.kinds"
 local names = require "suitkaise.cerial.names"
 local options = require "suitkaise.options"
@@ -40,6 +41,7 @@ core.cerial_setup {
   [call.VM] = vm,
   [call.REGISTERED] = registry.names,
   [call.ENVIRONMENT] = environment.narrow,
+  [call.KNOWN] = identity.known,
 }
 require "suitkaise.cerial.builtin"
 

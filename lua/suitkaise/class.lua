@@ -6,6 +6,7 @@
 
 local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
+local identity = require "suitkaise.cerial.identity"
 local is = require "suitkaise.is"
 
 local class = {}
@@ -79,6 +80,7 @@ local function make(name, parent)
   inherit_metamethods(new, parent)
   children[parent] = children[parent] or setmetatable({}, { __mode = "k" })
   children[parent][new] = true
+  identity.give(new) -- children that are forked later know it by that
   return setmetatable(new, {
     __index = parent,
     __call = class.construct,

@@ -114,6 +114,7 @@ static encoder *take_encoder (lua_State *L) {
   e->busy = 1;
   e->how = 1;
   e->namer = 0;
+  e->identify = 0;
   e->max_depth = UINT32_MAX;
   e->max_bytes = SIZE_MAX;
   return e;
@@ -176,6 +177,7 @@ void lsk_cerial_encode_named (lua_State *L, int index, lsk_buffer *b,
   e = take_encoder(L);
   if (reader == LSK_OTHER_PROGRAM) e->how = BY_REFERENCE;
   e->namer = namer;
+  e->identify = reader == LSK_SAME_PROGRAM && !namer;
   e->out = b;
   encode_message(L, e, index);
   leave_encoder(e);
@@ -239,13 +241,14 @@ void encode_options (lua_State *L, encoder *e) {
   e->own.len = CERIAL_HEADER;
 }
 
-/* (value, how, max_depth, max_bytes) -> bytes */
+/* (value, how, max_depth, max_bytes, is_identified) -> bytes */
 static int cerial_encode (lua_State *L) {
   encoder *e;
-  lua_settop(L, 4);
+  lua_settop(L, 5);
   if (encode_long_string(L)) return 1;
   e = take_encoder(L);
   encode_options(L, e);
+  e->identify = (uint8_t)lua_toboolean(L, 5);
   encode_message(L, e, 1);
   lua_pushlstring(L, (const char *)e->own.data, e->own.len);
   leave_encoder(e);
@@ -305,11 +308,66 @@ static int cerial_direct (lua_State *L) {
   return 1;
 }
 
+/* ---- what a class holds ---- */
+
+static uint64_t mix (uint64_t h, const void *data, size_t n) {
+  const uint8_t *p = data;
+  while (n-- > 0) h = (h ^ *p++) * 0x100000001B3u;  /* FNV-1a */
+  return h;
+}
+
+static uint64_t mix_value (lua_State *L, uint64_t h, int index) {
+  int type = lua_type(L, index);
+  const void *p = NULL;
+  lua_Number n;
+  size_t len;
+  const char *s;
+  h = mix(h, &type, sizeof type);
+  switch (type) {
+    case LUA_TNIL: return h;
+    case LUA_TBOOLEAN:
+      type = lua_toboolean(L, index);
+      return mix(h, &type, sizeof type);
+    case LUA_TNUMBER:
+      n = lua_tonumber(L, index);
+      return mix(h, &n, sizeof n);
+    case LUA_TSTRING:
+      s = lua_tolstring(L, index, &len);
+      return mix(h, s, len);
+    default:
+      p = lua_topointer(L, index);
+      return mix(h, &p, sizeof p);
+  }
+}
+
+/* (table) -> a sum of its metatable, keys and values in any order: objects by
+** their addresses. */
+static int cerial_sum (lua_State *L) {
+  const uint64_t start = 0xCBF29CE484222325u;
+  uint64_t sum = 0;
+  char text[17];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  if (lua_getmetatable(L, 1)) {
+    sum = mix_value(L, start, -1);
+    lua_pop(L, 1);
+  }
+  lua_pushnil(L);
+  while (lua_next(L, 1)) {
+    sum += mix_value(L, mix_value(L, start, -2), -1);
+    lua_pop(L, 1);
+  }
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
+  lua_pushstring(L, text);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
   { "cerial_encode", cerial_encode },
   { "cerial_decode", cerial_decode },
   { "cerial_setup", cerial_setup },
   { "cerial_direct", cerial_direct },
+  { "cerial_sum", cerial_sum },
   { "cerial_token", cerial_token },
   { "cerial_count", cerial_count },
   { "cerial_file", cerial_file },

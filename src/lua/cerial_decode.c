@@ -412,6 +412,7 @@ int decode_deliver (lua_State *L, decoder *d) {
     d->is_class = 0;
     if (f->kind != DFRAME_TABLE) revive_end(L, d, f);
     pop_frame(L, d);
+    if (f->known) revive_known(L, d, f->known);
   }
 }
 
@@ -425,7 +426,7 @@ static void reset (decoder *d) {
   d->depth = 0;
   d->objects.next = d->strings.next = d->cells.next = 0;
   d->objects.used = d->strings.used = d->cells.used = 0;
-  d->metas = d->standins = 0;
+  d->metas = d->standins = d->known = 0;
   d->made = 0;
 }
 

@@ -18,6 +18,8 @@ enum {
   HAVE_CELLS,     /* function of each upvalue that is referred to later */
   HAVE_METAS,     /* objects and metatables, to be set again at the end */
   HAVE_STANDINS,  /* stand-ins that have to be replaced, with the objects */
+  HAVE_KNOWN,     /* classes that are taken instead of those in the bytes */
+  HAVE_IDENTITY,  /* of the class that is next */
   HAVE_CALLS,
   HAVES = HAVE_CALLS
 };
@@ -38,6 +40,7 @@ typedef struct dframe {
   int index;            /* of the container on the Lua stack */
   void *raw;            /* the table in LuaJIT's memory, or NULL */
   uint32_t key_slot;    /* the key is this string, and not on the Lua stack */
+  uint32_t known;       /* 0, or what takes the table's place, in HAVE_KNOWN */
 } dframe;
 
 /* Numbers to slots: what number n was, if it is referred to later. */
@@ -59,7 +62,7 @@ typedef struct decoder {
   dframe *frames;
   uint32_t depth, room, max_depth;
   slot_map objects, strings, cells;
-  uint32_t metas, standins;
+  uint32_t metas, standins, known;
   int base;
   int trusted;
   int no_bytecode;       /* not even when trusted */
@@ -136,6 +139,8 @@ void revive_end (lua_State *L, decoder *d, dframe *f);
 /* Untrusted: a class must come next, by its name. */
 void revive_want_class (lua_State *L, decoder *d);
 void revive_meta (lua_State *L, decoder *d, dframe *f);
+/* Replace the container on top by what takes its place. */
+void revive_known (lua_State *L, decoder *d, uint32_t known);
 /* A reference to a hooked object that is still being read. */
 void revive_standin (lua_State *L, decoder *d, uint32_t number);
 /* The root is on top: what could only be done at the end. */

@@ -157,15 +157,6 @@ void encode_run (lua_State *L, encoder *e, const numbers *run) {
 
 /* ---- strings and references ---- */
 
-/* The shared twin of a tag. */
-static uint8_t shared_twin (uint8_t tag) {
-  if (tag < TAG_STRING_SHARED) tag += TAG_STRING_SHARED - TAG_STRING;
-  else if (tag < TAG_ARRAY) tag |= TAG_MAP_SHARED - TAG_MAP;
-  else if (tag < TAG_TABLE) tag |= TAG_ARRAY_SHARED - TAG_ARRAY;
-  else tag |= 1;
-  return tag;
-}
-
 static inline void mark_shared (encoder *e, seen_entry *known) {
   uint8_t *tag;
   if (known->at == SEEN_MARKED) return;

@@ -67,6 +67,7 @@ typedef struct encoder {
   uint8_t sliced;        /* the program runs between slices */
   uint8_t heavy;         /* functions or classes were met: look for names */
   uint8_t direct;        /* read LuaJIT's tables in memory */
+  uint8_t identify;      /* classes by value have their identity with them */
   uint8_t busy;
 } encoder;
 

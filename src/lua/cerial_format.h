@@ -61,8 +61,18 @@ enum {
   TAG_RUN_I32,
   TAG_RUN_I64,
   TAG_RUN_F64,
-  TAG_RUN_NUMBER            /* doubles of a VM without integers */
+  TAG_RUN_NUMBER,           /* doubles of a VM without integers */
+  TAG_IDENTIFIED = 0xFC     /* a class's identity; its table follows */
 };
+
+/* The shared twin of a tag. */
+static inline uint8_t shared_twin (uint8_t tag) {
+  if (tag < TAG_STRING_SHARED) tag += TAG_STRING_SHARED - TAG_STRING;
+  else if (tag < TAG_ARRAY) tag |= TAG_MAP_SHARED - TAG_MAP;
+  else if (tag < TAG_TABLE) tag |= TAG_ARRAY_SHARED - TAG_ARRAY;
+  else tag |= 1;
+  return tag;
+}
 
 #define INT_LEAST (-4)
 #define INT_MOST 27
@@ -81,7 +91,8 @@ enum {
 
 /* What lua/suitkaise/cerial/ gives to core.cerial_setup, by index. */
 enum {
-  CALL_NAME = 1,    /* table, stamp -> kind, name; or nil */
+  CALL_NAME = 1,    /* table, stamp, is_identified -> kind, name; or nil, its
+                    ** identity */
   CALL_OBJECT,      /* table, metatable -> kind, ...; or nil */
   CALL_SPECIAL,     /* value, stamp, how -> kind, ...; false, reason; nil */
   CALL_FAIL,        /* path's parts, how many, reason, cause: raises */
@@ -93,7 +104,8 @@ enum {
   CALL_REFUSE,      /* reason, position, cause: raises */
   THE_VM,           /* which bytecode this VM makes and reads */
   THE_REGISTERED,   /* class or ctype -> name */
-  CALL_ENVIRONMENT  /* function, its environment -> what to send instead */
+  CALL_ENVIRONMENT, /* function, its environment -> what to send instead */
+  CALL_KNOWN        /* identity, its copy -> the class to take */
 };
 
 #endif

@@ -288,6 +288,57 @@ static void end_hook (lua_State *L, decoder *d, const dframe *f) {
   lua_rawseti(L, d->base + HAVE_REFS, (int)slot);
 }
 
+/* ---- classes with an identity ---- */
+
+/* The table that was just begun is on top, with this number: from here on it
+** is the known class to whoever refers to it. */
+static void take_known (lua_State *L, decoder *d, uint32_t number) {
+  uint32_t slot = number < d->objects.room ? d->objects.slots[number] : 0;
+  lua_pushvalue(L, -1);
+  decode_keep(L, d, HAVE_KNOWN, ++d->known);
+  if (!slot) return;
+  if (d->direct) quick_keep(L, &d->objects, slot);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, d->base + HAVE_REFS, (int)slot);
+}
+
+static int is_table_tag (int tag) {
+  return (tag >= TAG_MAP && tag < TAG_STRING_REF) ||
+         (tag >= TAG_ARRAY && tag < TAG_HOOKED);
+}
+
+/* The class itself may travel by a hook: then it has no use for it. */
+static int read_identified (lua_State *L, decoder *d, int shared) {
+  uint32_t number = d->objects.next;
+  int tag, opened;
+  if (!d->trusted)
+    decode_fail(L, d, "a class by value in bytes that are not trusted");
+  decode_string(L, d);
+  lua_replace(L, d->base + HAVE_IDENTITY);
+  tag = *decode_bytes(L, d, 1);
+  opened = decode_value(L, d, shared ? shared_twin((uint8_t)tag) : tag);
+  if (!is_table_tag(tag)) return opened;
+  push_call(L, d, CALL_KNOWN);
+  lua_pushvalue(L, d->base + HAVE_IDENTITY);
+  lua_pushvalue(L, -3);
+  lua_call(L, 2, 1);
+  if (lua_rawequal(L, -1, -2)) lua_pop(L, 1);
+  else {
+    take_known(L, d, number);
+    if (opened) {
+      d->frames[d->depth - 1].known = d->known;
+      lua_pop(L, 1);
+    }
+    else lua_replace(L, -2);
+  }
+  return opened;
+}
+
+void revive_known (lua_State *L, decoder *d, uint32_t known) {
+  lua_pop(L, 1);
+  lua_rawgeti(L, d->base + HAVE_KNOWN, (int)known);
+}
+
 /* ---- the decoder's calls ---- */
 
 int revive_read (lua_State *L, decoder *d, int tag) {
@@ -300,6 +351,7 @@ int revive_read (lua_State *L, decoder *d, int tag) {
     case TAG_MODULE: read_name(L, d, KIND_MODULE, shared); return 0;
     case TAG_GLOBALS: read_name(L, d, KIND_GLOBALS, shared); return 0;
     case TAG_STRUCT: read_struct(L, d, shared); return 0;
+    case TAG_IDENTIFIED: return read_identified(L, d, shared);
     default: break;
   }
   if (tag >= TAG_CINT64 && tag <= TAG_CCOMPLEX) read_cnumber(L, d, tag);

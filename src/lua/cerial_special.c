@@ -175,15 +175,25 @@ static int ask_namer (lua_State *L, encoder *e) {
   return 1;
 }
 
+/* The table on top, by value, is the class of the identity on top. */
+static void write_identity (lua_State *L, encoder *e) {
+  size_t len;
+  const char *s = lua_tolstring(L, -1, &len);
+  encode_tag(L, e, TAG_IDENTIFIED);
+  encode_once(L, e, s, len);
+}
+
 int special_name (lua_State *L, encoder *e, int is_meta) {
   int kind;
   if (!is_meta && !may_have_name(L, e)) return 0;
   push_call(L, e, CALL_NAME);
   lua_pushvalue(L, -2);
   lua_pushinteger(L, (lua_Integer)e->stamp);
-  lua_call(L, 2, 2);
+  lua_pushboolean(L, e->identify);
+  lua_call(L, 3, 2);
   kind = (int)lua_tointeger(L, -2);
   if (kind) write_name(L, e, kind, -1);
+  else if (e->identify) write_identity(L, e);
   lua_pop(L, kind ? 3 : 2);
   if (!kind && is_meta && e->namer) return ask_namer(L, e);
   return kind != 0;

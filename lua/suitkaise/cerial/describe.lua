@@ -10,6 +10,7 @@ local names = require "suitkaise.cerial.names"
 local registry = require "suitkaise.cerial.registry"
 local resources = require "suitkaise.cerial.resources"
 local each = require "suitkaise.each"
+local identity = require "suitkaise.cerial.identity"
 
 local getmetatable = debug.getmetatable
 local string_dump = string.dump
@@ -21,8 +22,9 @@ local describe = { HOW = HOW }
 -- often is dumped once.
 local dumps = setmetatable({}, { __mode = "k" })
 
---- A table's name: -> kind, name; or nil.
-function describe.name(t, stamp)
+--- A table's name: -> kind, name; or nil, and its identity if that is asked
+-- for.
+function describe.name(t, stamp, is_identified)
   if t == _G then return kinds.GLOBALS end
   local name = registry.names[t]
   if name then return kinds.CLASS, name end
@@ -31,7 +33,7 @@ function describe.name(t, stamp)
   if name then return kinds.MODULE, name end
   name = names.path(t)
   if name then return kinds.CLASS, name end
-  return nil
+  return nil, is_identified and identity.of(t) or nil
 end
 
 -- ---- objects ----

@@ -9,6 +9,6 @@ return {
   call = {
     NAME = 1, OBJECT = 2, SPECIAL = 3, FAIL = 4, RESOLVE = 5, REVIVE = 6,
     STAND_IN = 7, BUILD = 8, REPLACE = 9, REFUSE = 10, VM = 11,
-    REGISTERED = 12, ENVIRONMENT = 13,
+    REGISTERED = 12, ENVIRONMENT = 13, KNOWN = 14,
   },
 }

@@ -13,7 +13,6 @@
 -- interpreter's own for Ctrl-C: see engine.settle_anew.
 -- @module suitkaise.pool.engine
 
-local cerial = require "suitkaise.cerial"
 local core = require "suitkaise.core"
 local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
@@ -468,10 +467,10 @@ end
 --- Give a job what its workers need: -> true, or false and why not.
 function engine.equip(job, fn)
   local how = job.how
-  local ok, bytes = pcall(cerial.serialize, {
+  local ok, bytes = pcall(core.cerial_encode, {
     fn = fn, star = how.star, timed = how.item_timeout ~= nil,
     isolate = how.isolate, is_class = how.is_class,
-  })
+  }, nil, nil, nil, true)
   job.bytes = bytes
   return ok, bytes
 end

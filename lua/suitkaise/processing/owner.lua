@@ -9,6 +9,7 @@ local core = require "suitkaise.core"
 local errors = require "suitkaise.errors"
 local failure = require "suitkaise.processing.failure"
 local fields = require "suitkaise.processing.fields"
+local identity = require "suitkaise.cerial.identity"
 local handing = require "suitkaise.pipe.handing"
 local interrupts = require "suitkaise.processing.interrupts"
 local monitor = require "suitkaise.processing.monitor"
@@ -105,6 +106,7 @@ local function fork(object, state, fn, ...)
   state.channel:hide(false)
   local points = handing.points_of(object)
   state.plan = autoreconnect.plan(object)
+  identity.give_all(getmetatable(object))
   local process, why = core.fork(fn, object, state, ...)
   if not process then return nil, why end
   if are_many() then state.channel:hide(true) end
