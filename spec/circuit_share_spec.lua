@@ -171,13 +171,16 @@ describe("Circuit of many processes", function()
       assert.equal("good", breaker:call(good))
     end)
 
-    promise("refuses that what it computes is assigned", {},
+    promise("refuses that what it computes, or an option, is assigned", {},
             function(_, breaker)
-      local ok, err = pcall(function() breaker.broken = true end)
-      assert.is_false(ok)
-      assert.is_true(errors.is(err, "ArgumentError"))
-      assert.matches("circuit_share_spec.lua:%d+$", err.where)
-      assert.is_false(breaker.broken)
+      for _, name in ipairs { "broken", "total_trips", "num_shorts_to_trip" } do
+        local before = breaker[name]
+        local ok, err = pcall(function() breaker[name] = true end)
+        assert.is_false(ok)
+        assert.is_true(errors.is(err, "ArgumentError"))
+        assert.matches("circuit_share_spec.lua:%d+$", err.where)
+        assert.is_true(before ~= nil and before == breaker[name])
+      end
     end)
 
     promise("begins its backoff anew for all", {

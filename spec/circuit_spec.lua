@@ -571,6 +571,29 @@ describe("Circuit", function()
     assert.equal("mail", breaker.service)
   end)
 
+  it("refuses that what it counts, or an option, is assigned", function()
+    local breaker = Circuit{ num_shorts_to_trip = 3, consecutive = true }
+    breaker:short()
+    for name, value in pairs {
+      num_shorts_to_trip = "x", jitter = 0.5, on_trip = print,
+      times_shorted = 2, total_trips = 0, total_failures = 0,
+      current_sleep_time = 9,
+    } do
+      local before = breaker[name]
+      local err = refusal(function() breaker[name] = value end)
+      assert.equal(name, err.argument)
+      assert.equal(before, breaker[name])
+    end
+    assert.equal(3, breaker.num_shorts_to_trip)
+    assert.is_true(breaker.consecutive)
+    assert.equal(1, breaker.times_shorted)
+    assert.equal('Circuit: "jitter" is set when it is made and cannot be '
+      .. "assigned", refusal(function() breaker.jitter = 1 end).message)
+    assert.equal("jitter", refusal(function()
+      breaker:asynced().jitter = 1
+    end).argument)
+  end)
+
   it("is an object of its class and a line of text", function()
     local breaker = circuit.Circuit()
     assert.is_true(sk.is(breaker, "Circuit"))

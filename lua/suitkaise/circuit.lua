@@ -77,12 +77,12 @@ end
 local function make_class(parts)
   local now = parts.now
   local Circuit = { __name = "Circuit", __tostring = describe }
-  local computed = state.computed
+  local computed, set_once = state.computed, state.options
 
   function Circuit.__index(self, key)
     local method = Circuit[key]
     if method ~= nil then return method end
-    local compute = computed[key]
+    local compute = computed[key] or set_once[key]
     if compute then return compute(self, now) end
     return nil
   end
@@ -94,12 +94,10 @@ local function make_class(parts)
   for name, method in each(calling) do Circuit[name] = method end
   Circuit._shared_meta = state.shared_meta
   Circuit._shared_local = calling
-  calling.__newindex = computed_fields(Circuit, computed)
+  calling.__newindex = computed_fields(Circuit, computed, set_once)
 
   local function new(_, given)
-    local self = check(given)
-    state.clear(self)
-    return setmetatable(self, Circuit)
+    return setmetatable(state.new(check(given)), Circuit)
   end
   return setmetatable(Circuit, { __call = new })
 end

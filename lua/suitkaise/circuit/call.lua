@@ -42,7 +42,7 @@ local function refuse(self, retry_in)
   end
   errors.raise("CircuitBrokenError", {
     message = "Circuit:call: the circuit is broken" .. when,
-    circuit = self, retry_in = retry_in, total_trips = self.total_trips,
+    circuit = self, retry_in = retry_in, total_trips = self._total_trips,
   }, "caller")
 end
 
@@ -55,17 +55,17 @@ return function(class, parts, yielding)
   local methods = {}
 
   local function after_reset(self)
-    local on_reset = self.on_reset
+    local on_reset = self._on_reset
     if on_reset then on_reset(self) end
   end
 
   -- After a change at `moment` that asks for `seconds` of sleep, or not.
   local function after_trip(self, seconds, moment)
     if not seconds then return false end
-    local on_trip = self.on_trip
+    local on_trip = self._on_trip
     if on_trip then on_trip(self, seconds) end
     if seconds > 0 then sleep(seconds) end
-    if self.auto_reset and self:apply_wake(moment + seconds) then
+    if self._auto_reset and self:apply_wake(moment + seconds) then
       after_reset(self)
     end
     return true
@@ -136,13 +136,13 @@ return function(class, parts, yielding)
   local function after_good(self, pass)
     if is_number(pass) then
       if self:apply_outcome(pass, true, now(), 0) then after_reset(self) end
-    elseif self.consecutive and self.times_shorted > 0 then
+    elseif self._consecutive and self._times_shorted > 0 then
       self:apply_success()
     end
   end
 
   local function after_bad(self, pass, err)
-    local only = self.only
+    local only = self._only
     if only and not only(err) then return after_good(self, pass) end
     local moment, draw = now(), random()
     local seconds = is_number(pass)
@@ -153,7 +153,7 @@ return function(class, parts, yielding)
 
   local function finish(self, pass, ok, ...)
     if ok then
-      if pass or self.consecutive then after_good(self, pass) end
+      if pass or self._consecutive then after_good(self, pass) end
       return ...
     end
     after_bad(self, pass, (...))

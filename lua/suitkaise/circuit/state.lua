@@ -17,10 +17,18 @@ local each = require "suitkaise.each"
 
 local state = {}
 
+local COUNTS = { "times_shorted", "total_trips", "total_failures",
+                 "current_sleep_time" }
+local OPTIONS = {
+  "num_shorts_to_trip", "sleep_time_after_trip", "backoff_factor",
+  "max_sleep_time", "jitter", "auto_reset", "recovery_time", "consecutive",
+  "only", "on_trip", "on_reset",
+}
+
 -- The next trip sleeps as long as the first.
 local function reset_backoff(circuit)
-  circuit.current_sleep_time = math.min(circuit.sleep_time_after_trip,
-                                        circuit.max_sleep_time)
+  circuit._current_sleep_time = math.min(circuit._sleep_time_after_trip,
+                                         circuit._max_sleep_time)
 end
 
 --- The fields that change, as they are at first.
@@ -29,16 +37,16 @@ function state.clear(circuit)
   circuit._whole_at = false -- auto_reset: whole by itself from that moment
   circuit._retry_at = false -- recovery_time: a call is let through from then
   circuit._probe = false    -- the turn of the call that was, by its end
-  circuit.times_shorted = 0
-  circuit.total_trips = 0
-  circuit.total_failures = 0
+  circuit._times_shorted = 0
+  circuit._total_trips = 0
+  circuit._total_failures = 0
   reset_backoff(circuit)
 end
 
 local function make_whole(circuit)
   circuit._is_broken = false
   circuit._whole_at, circuit._retry_at, circuit._probe = false, false, false
-  circuit.times_shorted = 0
+  circuit._times_shorted = 0
 end
 
 -- What happened by itself since anybody looked.
@@ -49,23 +57,23 @@ end
 
 -- The sleep of this trip, and a longer one for the next.
 local function next_sleep(circuit, draw)
-  local seconds = circuit.current_sleep_time
-  circuit.current_sleep_time = math.min(seconds * circuit.backoff_factor,
-                                        circuit.max_sleep_time)
-  return seconds * (1 + circuit.jitter * (2 * draw - 1))
+  local seconds = circuit._current_sleep_time
+  circuit._current_sleep_time = math.min(seconds * circuit._backoff_factor,
+                                         circuit._max_sleep_time)
+  return seconds * (1 + circuit._jitter * (2 * draw - 1))
 end
 
 -- -> how long the caller is to sleep
 local function break_it(circuit, custom_sleep, moment, draw)
   local seconds = next_sleep(circuit, draw)
   if custom_sleep then seconds = custom_sleep end
-  local recovery = circuit.recovery_time
+  local recovery = circuit._recovery_time
   circuit._is_broken = true
-  circuit._whole_at = circuit.auto_reset and moment + seconds
+  circuit._whole_at = circuit._auto_reset and moment + seconds
   circuit._retry_at = recovery and moment + recovery or false
   circuit._probe = false
-  circuit.times_shorted = 0
-  circuit.total_trips = circuit.total_trips + 1
+  circuit._times_shorted = 0
+  circuit._total_trips = circuit._total_trips + 1
   return seconds
 end
 
@@ -77,15 +85,15 @@ local methods = state.methods
 --- Count a failure. -> seconds to sleep when that trips it, else false
 function methods:apply_short(custom_sleep, moment, draw)
   catch_up(self, moment)
-  self.total_failures = self.total_failures + 1
-  self.times_shorted = self.times_shorted + 1
-  if self.times_shorted < self.num_shorts_to_trip then return false end
+  self._total_failures = self._total_failures + 1
+  self._times_shorted = self._times_shorted + 1
+  if self._times_shorted < self._num_shorts_to_trip then return false end
   return break_it(self, custom_sleep, moment, draw)
 end
 
 --- Trip it. -> seconds to sleep
 function methods:apply_trip(custom_sleep, moment, draw)
-  self.total_failures = self.total_failures + 1
+  self._total_failures = self._total_failures + 1
   return break_it(self, custom_sleep, moment, draw)
 end
 
@@ -114,14 +122,14 @@ function methods:apply_probe(moment)
   local retry_at = self._retry_at
   if not retry_at or moment < retry_at then return false end
   if self._probe and moment < self._probe then return false end
-  self._probe = moment + self.recovery_time
+  self._probe = moment + self._recovery_time
   return self._probe
 end
 
 --- What became of a probe. -> true: the circuit is whole; seconds to sleep:
 -- it tripped again; false: somebody else decided meanwhile.
 function methods:apply_outcome(probe, is_good, moment, draw)
-  if not is_good then self.total_failures = self.total_failures + 1 end
+  if not is_good then self._total_failures = self._total_failures + 1 end
   if not self._is_broken or self._probe ~= probe then return false end
   if not is_good then return break_it(self, nil, moment, draw) end
   make_whole(self)
@@ -131,7 +139,7 @@ end
 
 --- A call was good: with `consecutive`, failures before it do not count.
 function methods:apply_success()
-  if not self._is_broken then self.times_shorted = 0 end
+  if not self._is_broken then self._times_shorted = 0 end
 end
 
 --- The next trip sleeps as long as the first.
@@ -165,28 +173,44 @@ end
 
 state.computed = { broken = is_broken, retry_in = retry_in, state = name_of }
 
+-- What the user reads under its name lies under another: so that it is never
+-- assigned past what it is computed from, and an option never unchecked.
+local function show_fields(names, fields)
+  for _, name in ipairs(names) do
+    local key = "_" .. name
+    fields[name] = function(circuit) return circuit[key] end
+  end
+end
+
+show_fields(COUNTS, state.computed)
+state.options = {}
+show_fields(OPTIONS, state.options)
+
+--- A new circuit's fields.
+-- @tparam table options that were checked
+function state.new(options)
+  local circuit = {}
+  for _, name in ipairs(OPTIONS) do circuit["_" .. name] = options[name] end
+  state.clear(circuit)
+  return circuit
+end
+
 -- ---- for Share: what reads and writes what in the coordinator ----
 
-local CHANGING = {
-  "_is_broken", "_whole_at", "_retry_at", "_probe", "times_shorted",
-  "total_trips", "total_failures", "current_sleep_time",
-}
-local FIXED = {
-  "num_shorts_to_trip", "sleep_time_after_trip", "backoff_factor",
-  "max_sleep_time", "jitter", "auto_reset", "recovery_time", "consecutive",
-}
+local CHANGING = { "_is_broken", "_whole_at", "_retry_at", "_probe" }
+for _, name in ipairs(COUNTS) do CHANGING[#CHANGING + 1] = "_" .. name end
 
 local function make_shared_meta()
   local all = {}
   for _, name in ipairs(CHANGING) do all[#all + 1] = name end
-  for _, name in ipairs(FIXED) do all[#all + 1] = name end
+  for _, name in ipairs(OPTIONS) do all[#all + 1] = "_" .. name end
   local meta = { methods = {}, properties = {} }
   for name in each(methods) do
     meta.methods[name] = { reads = all, writes = CHANGING,
                            returns = name ~= "apply_success" }
   end
   meta.methods.apply_reset_backoff = { reads = all, returns = false,
-                                       writes = { "current_sleep_time" } }
+                                       writes = { "_current_sleep_time" } }
   for name in each(state.computed) do
     meta.properties[name] = {
       reads = { "_is_broken", "_whole_at", "_retry_at", "_probe" },
