@@ -310,16 +310,19 @@ describe("Timer", function()
     assert.equal("i", refusal(timer.get_time, timer, 0 / 0).argument)
   end)
 
-  it("refuses that a statistic or a method is assigned", function()
-    local timer = Timer()
+  it("refuses that a statistic, an option or a method is assigned", function()
+    local timer = Timer{ max_times = 3 }
     timer:add_time(2)
-    for _, name in ipairs { "mean", "num_times", "times", "start" } do
+    for _, name in ipairs { "mean", "num_times", "times", "start",
+                            "max_times" } do
       local err = refusal(function() timer[name] = 5 end)
       assert.equal(name, err.argument)
       assert.matches("sktime_timer_spec.lua:%d+$", err.where)
     end
     assert.equal(2, timer.mean)
-    timer.label, timer.max_times = "requests", 10 -- fields are its user's
+    assert.equal(3, timer.max_times)
+    assert.is_nil(timer.label)
+    timer.label = "requests" -- other fields are its user's
     assert.equal("requests", timer.label)
   end)
 
