@@ -301,6 +301,8 @@ describe("Timer", function()
       assert.equal("paused", refusal(timer.add_time, timer, 1, bad).argument)
     end
     assert.equal("seconds", refusal(timer.add_time, timer).argument)
+    assert.matches("must be a finite number of seconds",
+                   refusal(timer.add_time, timer, math.huge).message, 1, true)
     assert.equal(0, timer.num_times)
     for _, bad in ipairs { -1, 101, 0 / 0, "50" } do
       assert.equal("p", refusal(timer.percentile, timer, bad).argument)
@@ -330,7 +332,9 @@ describe("Timer", function()
     assert.matches('did you mean "max_times"',
                    refusal(Timer, { max_time = 3 }).message, 1, true)
     for _, bad in ipairs { 0, 1.5, -1, "3", 0 / 0, math.huge } do
-      assert.equal("max_times", refusal(Timer, { max_times = bad }).argument)
+      local err = refusal(Timer, { max_times = bad })
+      assert.equal("max_times", err.argument)
+      assert.matches("sktime_timer_spec.lua:%d+$", err.where)
     end
   end)
 

@@ -31,7 +31,7 @@ local function check_sleep(name, custom_sleep)
   if not is_number(custom_sleep)
      or not (custom_sleep >= 0 and custom_sleep < math.huge) then
     errors.argument("Circuit:" .. name, "custom_sleep", custom_sleep,
-                    "a number of seconds of at least 0", "caller")
+                    "a finite number of seconds of at least 0", "caller")
   end
 end
 

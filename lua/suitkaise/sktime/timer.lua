@@ -91,7 +91,7 @@ end
 -- ---- life ----
 
 local function new(_, given)
-  local checked = options.check("Timer", given, SPEC, 2)
+  local checked = options.check("Timer", given, SPEC, "caller")
   local self = { _max_times = checked.max_times
                    and math.floor(checked.max_times) or false }
   statistics.clear(self)
@@ -218,7 +218,7 @@ end
 
 -- ---- state: what a Timer in a Share does in the coordinator ----
 
-local SECONDS = "a number of seconds of at least 0"
+local SECONDS = "a finite number of seconds of at least 0"
 
 local function is_seconds(value)
   return type(value) == "number" and value >= 0 and value < HUGE
