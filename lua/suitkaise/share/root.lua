@@ -103,7 +103,6 @@ local TEXTS = {
   SKE_DOWN = "its coordinator cannot be kept running",
   SKE_MANY = "more processes use the share than max_processes",
   SKE_ABSENT = "there is no table for it",
-  NO_NUMBER = "there is no number to add to",
   SKE_TYPE = "it is in no table, or not of that type",
   SKE_POISON = "the call ended the coordinator too often and was dropped",
   SKE_FOREIGN = "its file or folder is not this user's alone",
@@ -154,6 +153,14 @@ local function name_of(place, key)
   return type(place) == "table" and root.where(place.where, key) or place
 end
 
+--- What is wrong with a value that is to be incremented.
+function root.no_number(value)
+  local text = "there is no number to add to: it is " .. errors.show(value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "boolean" then return text end
+  return text .. ", a " .. kind
+end
+
 --- The error of a code of the core's.
 function root.to_error(where, message, code)
   return errors.new(CLASSES[code] or "ShareError", {
@@ -161,9 +168,18 @@ function root.to_error(where, message, code)
   })
 end
 
+--- Raise what lists.lua refused as if it had been refused here; nothing else.
+function root.refuse(where, err)
+  if type(err) == "table" and err.is_refusal then
+    err.message, err.is_refusal = where .. ": " .. err.message, nil
+    errors.reraise(err)
+  end
+end
+
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(where, message, code, report)
   if code == "SKE_RAISED" then
+    root.refuse(where, type(report) == "table" and report.error)
     errors.reraise(root.call_error(where, report))
   end
   errors.reraise(root.to_error(where, message, code))
@@ -321,13 +337,31 @@ function root.set(self, where, path, depth, key, value)
   root.fail(where, message, code)
 end
 
+local WHAT = {
+  [kinds.TABLE] = "a table", [kinds.OBJECT] = "an object",
+  [kinds.WHOLE] = "an object",
+}
+
+-- There was no number when it was added to: raise what there is now.
+local function fail_sum(self, where, receipt, code)
+  if code ~= "SKE_ABSENT" and code ~= "SKE_TYPE" then return end
+  local kind, value = root.get(self, where, receipt.path, receipt.depth,
+                               receipt.key, 0)
+  local text = root.no_number(value)
+  if WHAT[kind] then text = "there is no number to add to: it is " .. WHAT[kind]
+  elseif type(value) == "number" then text = "there was no number to add to" end
+  errors.raise("ShareError", { message = where .. ": " .. text, code = code },
+               "caller")
+end
+
 -- What came of a call; waits on while there is nothing.
 local function finish(self, where, receipt, rests, done, ...)
   if done then return ... end
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
   if code ~= "SKE_TIMEOUT" then
-    root.fail(where, message, receipt[code] or code, report)
+    if receipt.path then fail_sum(self, where, receipt, code) end
+    root.fail(where, message, code, report)
   elseif core.now() >= receipt[3] then
     handle:forget(sent, reply)
     root.fail(where, message, code)
@@ -359,8 +393,8 @@ function root.add(self, where, path, depth, key, n)
   end
   if sent == nil then root.fail(where, reply, code) end
   return finish(self, where, {
-    sent, reply, core.now() + self.read_timeout,
-    SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
+    sent, reply, core.now() + self.read_timeout, path = path, depth = depth,
+    key = key,
   }, 1, handle:answer(sent, reply, 0))
 end
 
