@@ -206,7 +206,7 @@ describe("Circuit of many processes", function()
       child:finish()
     end)
 
-    promise("is whole in time when the one who tripped it was killed", {
+    promise("is closed in time when the one who tripped it was killed", {
       num_shorts_to_trip = 1, auto_reset = true, sleep_time_after_trip = 0.5,
     }, function(share, breaker)
       local child = helper.fork(function() share.breaker:short() end)

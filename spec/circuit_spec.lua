@@ -184,7 +184,7 @@ describe("Circuit", function()
   end)
 
   describe("auto_reset", function()
-    it("makes it whole after the sleep", function()
+    it("closes it after the sleep", function()
       local seen
       local breaker
       breaker = Circuit{ num_shorts_to_trip = 1, auto_reset = true,
@@ -202,7 +202,7 @@ describe("Circuit", function()
       assert.same({ 1, 2 }, slept)
     end)
 
-    it("makes it whole in time when the sleeper never wakes", function()
+    it("closes it in time when the sleeper never wakes", function()
       local breaker = Circuit{ auto_reset = true, num_shorts_to_trip = 2 }
       breaker:apply_trip(nil, moment, 0.5) -- and nobody sleeps
       assert.is_true(breaker.broken)
@@ -235,7 +235,7 @@ describe("Circuit", function()
   end)
 
   describe("reset", function()
-    it("makes it whole and counts from zero", function()
+    it("closes it and counts from zero", function()
       local breaker = Circuit{ num_shorts_to_trip = 2 }
       breaker:trip()
       breaker:short()
@@ -368,7 +368,7 @@ describe("Circuit", function()
       assert.matches("the next call may pass in 0.5 s", err.message, 1, true)
     end)
 
-    it("lets one call through, which makes it whole", function()
+    it("lets one call through, which closes it", function()
       moment = moment + 10
       assert.equal("half-open", breaker.state)
       assert.is_true(breaker.broken)
@@ -479,7 +479,7 @@ describe("Circuit", function()
       assert.same({ "trip 1 open slept 0", "reset closed" }, events)
     end)
 
-    it("are not told of a reset of what was whole", function()
+    it("are not told of a reset of what was closed", function()
       open()
       breaker:reset()
       assert.same({}, events)

@@ -53,8 +53,8 @@ local function check(given)
     refuse("recovery_time", recovery, "a number of seconds above 0")
   end
   if recovery and checked.auto_reset then
-    refuse("recovery_time", recovery, "nil with auto_reset, which makes the "
-      .. "circuit whole without a call that tries")
+    refuse("recovery_time", recovery, "nil with auto_reset, which closes the "
+      .. "circuit without a call that tries")
   end
   return checked
 end
@@ -134,7 +134,7 @@ end
 -- @tparam[opt=1] number opts.backoff_factor each trip multiplies the sleep
 -- @tparam[opt=30] number opts.max_sleep_time seconds
 -- @tparam[opt=0] number opts.jitter 0.2: up to a fifth more or less
--- @tparam[opt=false] boolean opts.auto_reset whole again after the sleep
+-- @tparam[opt=false] boolean opts.auto_reset closed again after the sleep
 -- @tparam[opt] number opts.recovery_time seconds after a trip until one call
 --   is let through
 -- @tparam[opt=false] boolean opts.consecutive a good call forgets the

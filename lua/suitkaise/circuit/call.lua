@@ -99,7 +99,7 @@ return function(class, parts, yielding)
                       moment)
   end
 
-  --- Make it whole, and count from zero. The backoff stays as it is.
+  --- Close it, and count from zero. The backoff stays as it is.
   -- @function Circuit:reset
   -- @usage breaker:reset()
   function methods:reset()
@@ -162,7 +162,7 @@ return function(class, parts, yielding)
 
   --- Call a function unless the circuit is broken, and count its errors as
   -- shorts. With a recovery_time one call is let through after that time, and
-  -- decides: the circuit is whole again, or trips again.
+  -- decides: the circuit closes, or trips again.
   -- @tparam function fn
   -- @param ... for it
   -- @return what it returns

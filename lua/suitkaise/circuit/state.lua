@@ -10,7 +10,7 @@
 -- proxy as on the circuit itself.
 --
 -- A caller that dies in its sleep or in its probe holds nobody up: the moment
--- at which the circuit is whole again, and the end of the probe's turn, are in
+-- at which the circuit closes again, and the end of the probe's turn, are in
 -- the state.
 
 local each = require "suitkaise.each"
@@ -34,7 +34,7 @@ end
 --- The fields that change, as they are at first.
 function state.clear(circuit)
   circuit._is_broken = false
-  circuit._whole_at = false -- auto_reset: whole by itself from that moment
+  circuit._close_at = false -- auto_reset: closed by itself from then
   circuit._retry_at = false -- recovery_time: a call is let through from then
   circuit._probe = false    -- the turn of the call that was, by its end
   circuit._times_shorted = 0
@@ -43,16 +43,16 @@ function state.clear(circuit)
   reset_backoff(circuit)
 end
 
-local function make_whole(circuit)
+local function close(circuit)
   circuit._is_broken = false
-  circuit._whole_at, circuit._retry_at, circuit._probe = false, false, false
+  circuit._close_at, circuit._retry_at, circuit._probe = false, false, false
   circuit._times_shorted = 0
 end
 
 -- What happened by itself since anybody looked.
 local function catch_up(circuit, moment)
-  local whole_at = circuit._whole_at
-  if whole_at and moment >= whole_at then make_whole(circuit) end
+  local close_at = circuit._close_at
+  if close_at and moment >= close_at then close(circuit) end
 end
 
 -- The sleep of this trip, and a longer one for the next.
@@ -69,7 +69,7 @@ local function break_it(circuit, custom_sleep, moment, draw)
   if custom_sleep then seconds = custom_sleep end
   local recovery = circuit._recovery_time
   circuit._is_broken = true
-  circuit._whole_at = circuit._auto_reset and moment + seconds
+  circuit._close_at = circuit._auto_reset and moment + seconds
   circuit._retry_at = recovery and moment + recovery or false
   circuit._probe = false
   circuit._times_shorted = 0
@@ -97,24 +97,24 @@ function methods:apply_trip(custom_sleep, moment, draw)
   return break_it(self, custom_sleep, moment, draw)
 end
 
---- Make it whole. -> was it broken?
+--- Close it. -> was it broken?
 function methods:apply_reset(moment)
   catch_up(self, moment)
   local was_broken = self._is_broken
-  make_whole(self)
+  close(self)
   return was_broken
 end
 
 --- The end of the sleep of a trip, for auto_reset: `moment` is when the sleep
--- was to end. -> is it whole now because of that? Not after a later trip.
+-- was to end. -> is it closed now because of that? Not after a later trip.
 function methods:apply_wake(moment)
-  local whole_at = self._whole_at
-  if not whole_at or whole_at > moment then return false end
-  make_whole(self)
+  local close_at = self._close_at
+  if not close_at or close_at > moment then return false end
+  close(self)
   return true
 end
 
---- May a call pass while it is broken? -> true: it is whole by now; a number:
+--- May a call pass while it is broken? -> true: it is closed by now; a number:
 -- yes, as the probe whose turn this is; false: no.
 function methods:apply_probe(moment)
   catch_up(self, moment)
@@ -126,13 +126,13 @@ function methods:apply_probe(moment)
   return self._probe
 end
 
---- What became of a probe. -> true: the circuit is whole; seconds to sleep:
+--- What became of a probe. -> true: the circuit is closed; seconds to sleep:
 -- it tripped again; false: somebody else decided meanwhile.
 function methods:apply_outcome(probe, is_good, moment, draw)
   if not is_good then self._total_failures = self._total_failures + 1 end
   if not self._is_broken or self._probe ~= probe then return false end
   if not is_good then return break_it(self, nil, moment, draw) end
-  make_whole(self)
+  close(self)
   reset_backoff(self)
   return true
 end
@@ -148,19 +148,19 @@ function methods:apply_reset_backoff()
 end
 
 -- ---- what is computed from it ----
--- These get the clock and not the moment: most circuits are whole, and then
+-- These get the clock and not the moment: most circuits are closed, and then
 -- nobody needs to know the time.
 
 local function is_broken(circuit, now)
   if not circuit._is_broken then return false end
-  local whole_at = circuit._whole_at
-  return not (whole_at and now() >= whole_at)
+  local close_at = circuit._close_at
+  return not (close_at and now() >= close_at)
 end
 
 -- Seconds until a call may pass; nil when only a reset helps.
 local function retry_in(circuit, now)
   if not is_broken(circuit, now) then return 0 end
-  local at = circuit._whole_at or circuit._probe or circuit._retry_at
+  local at = circuit._close_at or circuit._probe or circuit._retry_at
   if not at then return nil end
   return math.max(at - now(), 0)
 end
@@ -197,7 +197,7 @@ end
 
 -- ---- for Share: what reads and writes what in the coordinator ----
 
-local CHANGING = { "_is_broken", "_whole_at", "_retry_at", "_probe" }
+local CHANGING = { "_is_broken", "_close_at", "_retry_at", "_probe" }
 for _, name in ipairs(COUNTS) do CHANGING[#CHANGING + 1] = "_" .. name end
 
 local function make_shared_meta()
@@ -213,7 +213,7 @@ local function make_shared_meta()
                                        writes = { "_current_sleep_time" } }
   for name in each(state.computed) do
     meta.properties[name] = {
-      reads = { "_is_broken", "_whole_at", "_retry_at", "_probe" },
+      reads = { "_is_broken", "_close_at", "_retry_at", "_probe" },
     }
   end
   return meta
