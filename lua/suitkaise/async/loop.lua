@@ -23,7 +23,8 @@ local unpack = table.unpack or rawget(_G, "unpack")
 local now = core.now
 local push_sleeper = heap.push
 local ceil = math.ceil
-local select, setmetatable, tostring = select, setmetatable, tostring
+local getmetatable, setmetatable = getmetatable, setmetatable
+local select, tostring = select, tostring
 
 local SLICE = 1e-3    -- seconds that tasks run before sockets have their turn
 local MAX_LOOK = 64   -- switches between two looks at the clock, at most
@@ -45,7 +46,7 @@ loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
 -- States of a task; one that runs is "ready".
 local NEW, READY, PARKED, DONE = "new", "ready", "parked", "done"
 
-errors.define("CancelledError")
+local Cancelled = errors.define "CancelledError"
 
 local uv                        -- luv, once it is needed
 local idle, timer               -- our handles in its loop
@@ -331,7 +332,11 @@ end
 local function finish(task, ok, first)
   local thread = task.thread
   current = nil
-  if not ok then return fail(task, first, traceback(thread)) end
+  if not ok then
+    -- Many are cancelled at once, and a traceback is slow to make.
+    local is_end = getmetatable(first) == Cancelled
+    return fail(task, first, not is_end and traceback(thread) or nil)
+  end
   if first == ABANDON then return abandon(task) end
   if first ~= ENDED then return fail(task, stray_error(thread)) end
   if status(thread) == "suspended" then threads.give(thread) end
@@ -490,7 +495,10 @@ local function deliver(task)
   task.pending = nil
   task.grace = task.grace or now() + GRACE
   task.raised = (task.raised or 0) + 1
-  errors.raise("CancelledError", "the task was cancelled", "caller")
+  -- Many are cancelled at once: no look at this one and who called it.
+  errors.raise(Cancelled, {
+    message = "the task was cancelled", where = errors.caller(3),
+  }, 0)
 end
 
 local function heed(task)
