@@ -34,6 +34,7 @@ end
 
 local function on_bell()
   core.hush()
+  spin.heard()
   for source in each(sources) do
     if source.sleepers.n > 0 then wake_first(source) end
   end
