@@ -78,8 +78,7 @@ function access.increment(t, key, n)
   if st.keys or st.is_whole then
     return object.apply_at(t, key, "increment", n)
   end
-  return root.add(st.root, proxy.where(st.where, key), st.path, st.depth, key,
-                  n)
+  return root.add(st.root, st, st.path, st.depth, key, n)
 end
 
 --- Read, change and write back in one step, in the coordinator. `change` gets

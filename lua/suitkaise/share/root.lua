@@ -315,16 +315,23 @@ local function put_clear(seconds, handle, path, depth)
   return handle:clear(path, depth, nil, seconds)
 end
 
+-- The first try of a command: tasks go on with `queue` when it was too early.
+local function first_timeout(self)
+  return self.is_async and 0 or self.read_timeout
+end
+
+local function is_early(self, code)
+  return code == "SKE_TIMEOUT" and self.is_async
+end
+
 --- Queue: the value of `key` is this one from now on; nil deletes it.
 function root.set(self, where, path, depth, key, value)
   local handle = self.handle
-  local ok, done, message, code, what
-  if self.is_async then
+  local ok, done, message, code, what =
+    pcall(handle.set, handle, path, depth, key, value, first_timeout(self))
+  if ok and is_early(self, code) then
     ok, done, message, code, what =
       queue(self, put_value, path, depth, key, value)
-  else
-    ok, done, message, code, what =
-      pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
   end
   if done and ok then return end
   where = name_of(where, key)
@@ -382,20 +389,21 @@ local function answer(self, where, ok, sent, reply, code)
                 1, self.handle:answer(sent, reply, 0))
 end
 
---- Add to a number -> the new one.
+--- Add to a number -> the new one. `where` is a state, too.
 function root.add(self, where, path, depth, key, n)
   local handle, _ = self.handle, nil
-  local sent, reply, code
-  if self.is_async then
+  local sent, reply, code =
+    handle:add(path, depth, key, n, first_timeout(self))
+  if is_early(self, code) then
     _, sent, reply, code = queue(self, put_sum, path, depth, key, n)
-  else
-    sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
   end
-  if sent == nil then root.fail(where, reply, code) end
-  return finish(self, where, {
+  if sent == nil then root.fail(name_of(where, key), reply, code) end
+  local done, sum, why, report = handle:answer(sent, reply, 0)
+  if done then return sum end
+  return finish(self, name_of(where, key), {
     sent, reply, core.now() + self.read_timeout, path = path, depth = depth,
     key = key,
-  }, 1, handle:answer(sent, reply, 0))
+  }, 1, done, sum, why, report)
 end
 
 -- Queue a call -> what pcall(handle.call) returns.
