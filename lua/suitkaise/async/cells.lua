@@ -92,11 +92,10 @@ loop.settlers[#loop.settlers + 1] = settler
 -- @param cell
 -- @tparam number seconds
 function cells.wait(raw, cell, seconds)
-  local task = loop.enter "wait"
+  if seconds <= 0 then return raw.wait(cell, 0) end
+  local task, look = loop.enter(), raw.look
   watch = watch or core.cells_watch()
-  local look = raw.look
   if (look or raw.listen)(cell) then return raw.wait(cell, 0) end
-  if seconds <= 0 then return false end
   task.raw, task.cell = raw, cell
   if look then park_unarmed(task) end
   local value = loop.park_raw_in(task, sleepers, core.now() + seconds)

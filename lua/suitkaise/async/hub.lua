@@ -195,9 +195,9 @@ end
 -- @tparam number seconds
 -- @tparam[opt] table goal goal:has_news(): has this task what it wants?
 function hub.wait(source, how, seconds, goal)
-  local task = loop.enter "wait"
+  local task = loop.enter()
   if seconds <= 0 then
-    loop.pass "wait"
+    loop.pass()
     return false
   end
   local list = source.sleepers or Waiters.new()

@@ -17,6 +17,8 @@ local loop = {}
 local create, status = coroutine.create, coroutine.status
 local resume, running = coroutine.resume, coroutine.running
 local yield = coroutine.yield
+local can_yield = rawget(coroutine, "isyieldable") -- not in PUC 5.1
+  or function() return true end
 local close = rawget(coroutine, "close") -- Lua 5.4
 local traceback = debug.traceback
 local unpack = table.unpack or rawget(_G, "unpack")
@@ -392,6 +394,7 @@ local function run_batch(limit)
     elseif state == NEW then
       ok, first = begin(task)
     else -- cancelled before it began
+      current = nil -- a finalizer that runs here is in no task
       ok, first = true, PARK
     end
     if not ok or first ~= PARK then leave_off(task, ok, first) end
@@ -482,11 +485,15 @@ function loop.current()
 end
 
 local function refuse(name)
+  local where = " outside of a task; use async.run or async.spawn"
+  if current and running() ~= current.thread then
+    where = " in a coroutine of its own inside a task; only the task itself "
+      .. "can wait"
+  elseif current then
+    where = " where Lua cannot yield: in a finalizer, say, or for table.sort"
+  end
   errors.raise("Error", {
-    message = (name or "wait") .. (current
-      and ": called in a coroutine of its own inside a task; only the task "
-        .. "itself can wait"
-      or ": called outside of a task; use async.run or async.spawn"),
+    message = (name and name .. ": called" or "a wait was called") .. where,
   }, "caller")
 end
 
@@ -529,7 +536,9 @@ end
 -- none, and when it was cancelled.
 function loop.enter(name)
   local task = current
-  if not task or running() ~= task.thread then refuse(name) end
+  if not task or running() ~= task.thread or not can_yield() then
+    refuse(name)
+  end
   if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
   return task
@@ -579,7 +588,9 @@ end
 --- Let the other tasks that are ready run first.
 function loop.pass(name)
   local task = current
-  if not task or running() ~= task.thread then refuse(name) end
+  if not task or running() ~= task.thread or not can_yield() then
+    refuse(name)
+  end
   if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
   n_ready = n_ready + 1
