@@ -41,9 +41,10 @@ spin.lookers[#spin.lookers + 1] = function()
   if n_unarmed > MOST_LOOKS then return nil end
   local is_awaited = nil
   for i = 1, n_unarmed do
-    local task = unarmed[i]
-    if task.list == sleepers then
-      if task.raw.look(task.cell) then
+    local task = unarmed[i] -- it may wait for something else by now
+    local look = task.list == sleepers and task.raw.look
+    if look then
+      if look(task.cell) then
         loop.wake(task, true)
         return true
       end

@@ -336,7 +336,7 @@ local function finish(task, ok, first)
   current = nil
   if not ok then
     -- Many are cancelled at once, and a traceback is slow to make.
-    local is_end = getmetatable(first) == Cancelled
+    local is_end = rawequal(getmetatable(first), Cancelled)
     return fail(task, first, not is_end and traceback(thread) or nil)
   end
   if first == ABANDON then return abandon(task) end
