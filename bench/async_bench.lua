@@ -212,6 +212,47 @@ measure.report("tell and listen, there and back", "us", measure.in_turn({
   { "the blocking face", function() return talk(echo_of(sk.Skprocess)) end },
 }, ROUNDS))
 
+-- ---- a Pipe ----
+
+local function echo_point(point)
+  local value = point:recv()
+  while value ~= "end" do
+    point:send(value)
+    value = point:recv()
+  end
+end
+
+-- A process that echoes, and the trips to it and back.
+local function pipe_trips(Skprocess, face)
+  local anchor, point = sk.Pipe.pair()
+  local Echo = Skprocess:extend "Echo"
+  function Echo:init() self.point, self.config.runs = point, 1 end
+  function Echo:__run__() echo_point(face(self.point)) end
+  local p, list, here = Echo(), {}, face(anchor)
+  p:start()
+  for i = 1, CALLS do
+    list[i] = 1e6 * measure.time(function()
+      here:send(i)
+      here:recv()
+    end)
+  end
+  here:send "end"
+  p:wait()
+  anchor:close()
+  return measure.median(list)
+end
+
+measure.report("Pipe: there and back", "us", measure.in_turn({
+  { "ours", function()
+    return async.run(pipe_trips, async.Skprocess, function(e)
+      return e:asynced()
+    end)
+  end },
+  { "the blocking face", function()
+    return pipe_trips(sk.Skprocess, function(e) return e end)
+  end },
+}, ROUNDS))
+
 -- ---- cerial in slices ----
 
 local records = {}

@@ -67,10 +67,10 @@ describe("increment", function()
     it("refuses what is no number: in " .. name, function()
       local t = holder(new())
       t.text = "x"
-      for _, key in ipairs { "text", "none" } do
+      for key, found in pairs { text = '"x", a string', none = "nil" } do
         local err = raises("ShareError", sk.increment, t, key)
-        assert.matches(key, err.message)
-        assert.matches("number", err.message)
+        assert.matches(key .. ": there is no number to add to: it is " .. found
+          .. "$", err.message)
       end
       assert.equal("x", t.text)
       assert.is_nil(t.none)
@@ -81,6 +81,21 @@ describe("increment", function()
     local t = { n = 1 }
     assert.equal(3, sk.increment(t, "n", 2))
     assert.equal(3, t.n)
+  end)
+
+  it("says what a value is that is no number", function()
+    local share = new()
+    share.b, share.c = true, sk.Counter(0)
+    local function found(t, key)
+      local err = raises("ShareError", function() sk.increment(t, key) end)
+      assert.matches("access_spec.lua:%d+$", err.where)
+      return err.message:match "it is (.*)$"
+    end
+    assert.equal("true, a boolean", found(share, "b"))
+    assert.equal("Counter", found(share, "c"))
+    assert.equal("a table", found(share, "t"))
+    assert.equal("an object", found(share, "cell"))
+    assert.equal('"x", a string', found({ n = "x" }, "n"))
   end)
 
   it("keeps whole numbers whole and exact", function()

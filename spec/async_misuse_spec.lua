@@ -382,6 +382,44 @@ describe("async", function()
       async.run(settle)
       assert.is_true(ran > 250)
     end)
+
+    if rawget(coroutine, "isyieldable") then -- PUC 5.1 does not tell
+      it("may not wait, and nothing is lost by it", function()
+        local function finalizer(fn)
+          if not newproxy then return setmetatable({}, { __gc = fn }) end
+          local proxy = newproxy(true)
+          getmetatable(proxy).__gc = fn
+        end
+        async.run(function()
+          local slots, refused = async.Semaphore(1), 0
+          local function wait()
+            local ok, err = pcall(async.sleep, 0)
+            local _, got = pcall(slots.acquire, slots)
+            if got == true then slots:release() end
+            local is_refusal = not ok and tostring(err):find "cannot yield"
+            if is_refusal then refused = refused + 1 end
+          end
+          local tasks = {}
+          for i = 1, 1000 do
+            finalizer(wait)
+            tasks[i] = async.spawn(function()
+              slots:acquire()
+              local ok, err = async.pcall(async.sleep, 0)
+              slots:release()
+              if not ok then error(err, 0) end
+            end)
+            if i % 5 == 0 then tasks[i]:cancel() end
+            if i % 7 == 0 then async.sleep(0) end
+          end
+          for i = 1, 1000 do async.pcall(tasks[i].await, tasks[i], 20) end
+          finalizer(wait)
+          collectgarbage()
+          collectgarbage()
+          assert.is_true(slots:acquire(0))
+          assert.is_true(refused > 0)
+        end)
+      end)
+    end
   end)
 
   describe("a list of tasks", function()

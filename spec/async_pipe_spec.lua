@@ -80,6 +80,17 @@ describe("a Pipe in a task", function()
     assert.is_true(p:wait(20))
   end)
 
+  it("only looks for 0, outside of tasks too", function()
+    local anchor, point = async.Pipe.pair()
+    assert.same({ nil, "timeout" }, { anchor:recv(0) })
+    point:send "x"
+    assert.equal("x", anchor:recv(0))
+    local ok, err = pcall(anchor.recv, anchor, 1)
+    assert.is_false(ok)
+    assert.matches("a wait was called outside of a task", tostring(err))
+    anchor:close()
+  end)
+
   it("hears that the other process has ended", function()
     local anchor, point = sk.Pipe.pair()
     local p = with_point(function() sk.sktime.sleep(60) end, point)

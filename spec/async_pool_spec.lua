@@ -502,6 +502,9 @@ describe("async.TaskPool", function()
       local function add(a, b) async.sleep(0) return a + b end
       assert.same({ 3, 7, n = 2 }, pool:starmap(add, { { 1, 2 }, { 3, 4 } }))
       assert.same({ 3, n = 1 }, pool:star():map(add, { { 1, 2 } }))
+      assert.same({ 3, n = 1 }, pool:timeout(20):starmap(add, { { 1, 2 } }))
+      local err = caught(pool.starmap, pool, add, { 5 })
+      assert.equal("star: item must be a table, got 5", err.original_error)
     end)
   end)
 
@@ -522,6 +525,7 @@ describe("async.TaskPool", function()
       assert.equal(1, (iterator()))
       local err = caught(iterator)
       assert.is_true(sk.is(err.original_error, "ResultTimeoutError"))
+      assert.equal("no result within 0.01 s", err.original_error.message)
       assert.equal(3, (iterator()))
     end)
   end)
@@ -569,6 +573,26 @@ describe("async.TaskPool", function()
     local pool = async.TaskPool()
     local ok, err = pcall(pool.map, pool, sleepy, { 1 })
     assert.is_false(ok)
-    assert.matches("outside of a task", tostring(err))
+    assert.matches("TaskPool:map: called outside of a task", tostring(err), 1,
+                   true)
+  end)
+
+  it("has its own name in all that it says", function()
+    local pool = async.TaskPool()
+    local function said(expected, name, ...)
+      local err = caught(pool[name], ...)
+      assert.is_true(sk.is(err, "ArgumentError"))
+      assert.equal(("TaskPool:%s: %s"):format(name, expected), err.message)
+    end
+    for _, name in ipairs { "map", "unordered_map", "imap", "unordered_imap",
+                            "star", "progress", "timeout", "close",
+                            "terminate", "starmap" } do
+      said("self must be a TaskPool (call it with a colon), got 5", name, 5)
+    end
+    said("seconds must be a number of seconds above 0, got -1", "timeout",
+         pool, -1)
+    said("show must be true, false or a function, got 5", "progress", pool, 5)
+    said("timeout must be a number of seconds of at least 0, got -1", "close",
+         pool, -1)
   end)
 end)

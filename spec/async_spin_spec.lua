@@ -66,6 +66,97 @@ describe("a look before the loop sleeps", function()
     end)
   end)
 
+  local function look_once()
+    local seen = nil
+    for _, look in ipairs(lookers) do
+      local found = look()
+      if found ~= nil then seen = found end
+    end
+    return seen
+  end
+
+  -- A task that does wait(end), and the other end; the loop has not slept
+  -- since, which it may do in between on a busy machine: then again.
+  local function waiting(wait)
+    for _ = 1, 100 do
+      local anchor, point = sk.Pipe.pair()
+      local task = async.spawn(wait, anchor:asynced())
+      async.sleep(0)
+      if look_once() == false then return task, point, anchor end
+      task:cancel()
+    end
+  end
+
+  local function receive(at) return at:recv() end
+
+  it("sees what is sent through a Pipe", function()
+    async.run(function()
+      local reader, point = waiting(receive)
+      point:send "x"
+      assert.is_true(look_once())
+      assert.equal("x", reader:await())
+      assert.is_nil(look_once())
+    end)
+  end)
+
+  it("is not taken for what a task has waited for before", function()
+    async.run(function()
+      local flag = sk.Flag()
+      local task = waiting(function(at)
+        async.pcall(receive, at)
+        return flag:asynced():wait(20)
+      end)
+      task:cancel()
+      async.sleep(0) -- now it waits for the flag
+      look_once()
+      flag:set()
+      assert.is_true(task:await(20))
+    end)
+  end)
+
+  it("sees that there is room in a Pipe again", function()
+    async.run(function()
+      local long = ("x"):rep(300000)
+      local writer, point = waiting(function(at) at:send(long) end)
+      assert.same({ nil, "timeout" }, { point:recv(0) }) -- takes a part
+      assert.is_true(look_once())
+      assert.is_true(point:asynced():recv(20) == long)
+      writer:await()
+    end)
+  end)
+
+  it("sees that the other end of a Pipe was closed", function()
+    async.run(function()
+      local reader, point = waiting(receive)
+      point:close()
+      assert.is_true(look_once())
+      local ok, err = async.pcall(reader.await, reader)
+      assert.is_false(ok)
+      assert.is_true(sk.is(err, "PipeClosedError"))
+    end)
+  end)
+
+  it("is taken again when news come soon after the loop slept", function()
+    if sk.cpu_count() == 1 then return assert.is_false(look_at(false)) end
+    local function is_long()
+      looks = 0
+      look_at(false)
+      return looks > 1
+    end
+    local short = 0 -- in a row: after them comes a rest twice as long
+    repeat
+      local was_long = is_long()
+      local is_much = short > 100
+      short = was_long and 0 or short + 1
+    until was_long and is_much
+    local is_taken = false
+    for _ = 1, 20 do -- not every sleep is short on a busy machine
+      spin.heard()
+      is_taken = is_taken or is_long()
+    end
+    assert.is_true(is_taken)
+  end)
+
   it("does not keep libuv waiting while there is always news", function()
     async.run(function()
       local ticks, timer, task = 0, uv.new_timer(), nil

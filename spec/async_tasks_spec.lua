@@ -383,6 +383,47 @@ describe("async tasks", function()
         assert.equal(3, task:await())
       end)
     end)
+
+    it("says where the task waited", function()
+      local full = async.Queue(1)
+      full:put(1)
+      local taken = async.Lock()
+      taken:acquire()
+      run(function()
+        local here = debug.getinfo(1, "l").currentline
+        for i, wait in ipairs {
+          function() local t = async.sleep(60) return t end,
+          function() local ok = taken:acquire() return ok end,
+          function() local ok = full:put(2) return ok end,
+          function() local v = async.Queue():get() return v end,
+          function() local v = async.spawn(forever):await() return v end,
+          function() local v = async.call(function() end) return v end,
+          function() local v = async.gather(forever) return v end,
+          function() local v = sk.Flag():asynced():wait() return v end,
+        } do
+          local task = async.spawn(wait)
+          settle()
+          task:cancel()
+          assert.equal("./spec/async_tasks_spec.lua:" .. here + 1 + i,
+                       "./" .. caught(task.await, task).where:gsub("^%./", ""))
+        end
+      end)
+    end)
+
+    it("makes no traceback, which takes long where there are many", function()
+      assert.equal("0\n", helper.run [[
+        local n, traceback = 0, debug.traceback
+        function debug.traceback(...) n = n + 1 return traceback(...) end
+        local async = require "suitkaise".async
+        async.run(function()
+          local tasks = {}
+          for i = 1, 10 do tasks[i] = async.spawn(async.sleep, 60) end
+          async.sleep(0)
+          for i = 1, 10 do tasks[i]:cancel() end
+          for i = 1, 10 do async.pcall(tasks[i].await, tasks[i]) end
+        end)
+        print(n)]])
+    end)
   end)
 
   describe("errors that nobody waits for", function()

@@ -148,7 +148,7 @@ never("autoreconnect:", "connect plan")
 never("cerial:", "register reference resource handle inspect to_json "
   .. "encode_options decode_options many")
 never("class:", "construct set_field describe")
-never("errors:", "show new raise reraise argument define is")
+never("errors:", "show new raise reraise argument caller define is")
 never("processing:", "stats interrupts")
 never("skfunction:", "skf get register unregister names build autoregister "
   .. "convert_callables is_function add")

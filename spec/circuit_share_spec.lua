@@ -171,13 +171,16 @@ describe("Circuit of many processes", function()
       assert.equal("good", breaker:call(good))
     end)
 
-    promise("refuses that what it computes is assigned", {},
+    promise("refuses that what it computes, or an option, is assigned", {},
             function(_, breaker)
-      local ok, err = pcall(function() breaker.broken = true end)
-      assert.is_false(ok)
-      assert.is_true(errors.is(err, "ArgumentError"))
-      assert.matches("circuit_share_spec.lua:%d+$", err.where)
-      assert.is_false(breaker.broken)
+      for _, name in ipairs { "broken", "total_trips", "num_shorts_to_trip" } do
+        local before = breaker[name]
+        local ok, err = pcall(function() breaker[name] = true end)
+        assert.is_false(ok)
+        assert.is_true(errors.is(err, "ArgumentError"))
+        assert.matches("circuit_share_spec.lua:%d+$", err.where)
+        assert.is_true(before ~= nil and before == breaker[name])
+      end
     end)
 
     promise("begins its backoff anew for all", {
@@ -203,7 +206,7 @@ describe("Circuit of many processes", function()
       child:finish()
     end)
 
-    promise("is whole in time when the one who tripped it was killed", {
+    promise("is closed in time when the one who tripped it was killed", {
       num_shorts_to_trip = 1, auto_reset = true, sleep_time_after_trip = 0.5,
     }, function(share, breaker)
       local child = helper.fork(function() share.breaker:short() end)

@@ -184,7 +184,7 @@ describe("Circuit", function()
   end)
 
   describe("auto_reset", function()
-    it("makes it whole after the sleep", function()
+    it("closes it after the sleep", function()
       local seen
       local breaker
       breaker = Circuit{ num_shorts_to_trip = 1, auto_reset = true,
@@ -202,7 +202,7 @@ describe("Circuit", function()
       assert.same({ 1, 2 }, slept)
     end)
 
-    it("makes it whole in time when the sleeper never wakes", function()
+    it("closes it in time when the sleeper never wakes", function()
       local breaker = Circuit{ auto_reset = true, num_shorts_to_trip = 2 }
       breaker:apply_trip(nil, moment, 0.5) -- and nobody sleeps
       assert.is_true(breaker.broken)
@@ -235,7 +235,7 @@ describe("Circuit", function()
   end)
 
   describe("reset", function()
-    it("makes it whole and counts from zero", function()
+    it("closes it and counts from zero", function()
       local breaker = Circuit{ num_shorts_to_trip = 2 }
       breaker:trip()
       breaker:short()
@@ -368,7 +368,7 @@ describe("Circuit", function()
       assert.matches("the next call may pass in 0.5 s", err.message, 1, true)
     end)
 
-    it("lets one call through, which makes it whole", function()
+    it("lets one call through, which closes it", function()
       moment = moment + 10
       assert.equal("half-open", breaker.state)
       assert.is_true(breaker.broken)
@@ -479,7 +479,7 @@ describe("Circuit", function()
       assert.same({ "trip 1 open slept 0", "reset closed" }, events)
     end)
 
-    it("are not told of a reset of what was whole", function()
+    it("are not told of a reset of what was closed", function()
       open()
       breaker:reset()
       assert.same({}, events)
@@ -569,6 +569,29 @@ describe("Circuit", function()
     assert.is_false(breaker.broken)
     breaker.service = "mail" -- other fields are its user's
     assert.equal("mail", breaker.service)
+  end)
+
+  it("refuses that what it counts, or an option, is assigned", function()
+    local breaker = Circuit{ num_shorts_to_trip = 3, consecutive = true }
+    breaker:short()
+    for name, value in pairs {
+      num_shorts_to_trip = "x", jitter = 0.5, on_trip = print,
+      times_shorted = 2, total_trips = 0, total_failures = 0,
+      current_sleep_time = 9,
+    } do
+      local before = breaker[name]
+      local err = refusal(function() breaker[name] = value end)
+      assert.equal(name, err.argument)
+      assert.equal(before, breaker[name])
+    end
+    assert.equal(3, breaker.num_shorts_to_trip)
+    assert.is_true(breaker.consecutive)
+    assert.equal(1, breaker.times_shorted)
+    assert.equal('Circuit: "jitter" is set when it is made and cannot be '
+      .. "assigned", refusal(function() breaker.jitter = 1 end).message)
+    assert.equal("jitter", refusal(function()
+      breaker:asynced().jitter = 1
+    end).argument)
   end)
 
   it("is an object of its class and a line of text", function()

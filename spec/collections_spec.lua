@@ -143,6 +143,25 @@ describe("a Dict", function()
     end)
     assert.same({ a = 1 }, dict:to_table())
   end)
+
+  it("says what is wrong with a table", function()
+    assert.equal("Dict: initial must be a plain table: it has a metatable",
+                 raises("ArgumentError", sk.Dict, setmetatable({}, {})).message)
+    assert.matches("^Dict.x: coroutine cannot be serialized",
+                   raises("SerializationError", sk.Dict, {
+                     x = coroutine.create(function() end),
+                   }).message)
+  end)
+
+  it("refuses at once what its update could not store later", function()
+    local dict, cycle = sk.Dict { a = 1 }, {}
+    cycle.x = cycle
+    for _, bad in ipairs { { [print] = 1 }, { x = { [{}] = 1 } }, cycle } do
+      raises("SerializationError", function() dict:update(bad) end)
+    end
+    dict:update { b = 2 }
+    assert.same({ a = 1, b = 2 }, dict:to_table())
+  end)
 end)
 
 describe("a List", function()
@@ -243,8 +262,51 @@ describe("a List", function()
     raises("ArgumentError", function() list.append(1) end)
     local err = raises("ArgumentError", function() return list.apend end)
     assert.matches('did you mean "append"', err.message)
-    assert.has_error(function() list:insert(3, "x") end)
-    assert.has_error(function() list:pop(2) end)
+    local function message(...)
+      local e = raises("ArgumentError", ...)
+      assert.matches("collections_spec.lua:%d+$", e.where)
+      return e.message
+    end
+    assert.equal("List: position must be from 1 to 2, got 3",
+                 message(function() list:insert(3, "x") end))
+    assert.equal("List: position must be from 1 to 1, got 2",
+                 message(function() list:pop(2) end))
+    assert.equal("List: only the last item can be set to nil; use remove or "
+      .. "pop", message(function() sk.List { 1, 2 }[1] = nil end))
+    assert.equal('List: "append" is a method and cannot be assigned',
+                 message(function() list.append = 1 end))
+    assert.equal("List:append: value must be anything but nil, got nil",
+                 message(function() list:append(nil) end))
+    assert.same({ 1 }, list:to_table())
+  end)
+
+  it("says why a table is no array", function()
+    local function reason(t)
+      return raises("ArgumentError", sk.List, t).message
+    end
+    assert.equal('List: initial must be an array: it has the key "a"',
+                 reason { a = 1 })
+    assert.matches("^List: initial must be an array.",
+                   reason { 1, 2, nil, 4 })
+    local list = sk.List { 1 }
+    assert.equal('List:extend: items must be an array: it has the key "a"',
+                 raises("ArgumentError", function()
+                   list:extend { 2, a = 1 }
+                 end).message)
+    assert.same({ 1 }, list:to_table())
+  end)
+
+  it("refuses at once what it could not store later", function()
+    local list, cycle = sk.List { 1 }, {}
+    cycle.x = cycle
+    for _, bad in ipairs { { [print] = 1 }, { x = { [{}] = 1 } }, cycle } do
+      raises("SerializationError", function() list:append(bad) end)
+      raises("SerializationError", function() list:extend { bad } end)
+      local err = raises("SerializationError", function()
+        list:insert(1, bad)
+      end)
+      assert.matches("^List:insert: ", err.message)
+    end
     assert.same({ 1 }, list:to_table())
   end)
 
@@ -308,7 +370,10 @@ describe("Results", function()
       assert.matches("from 1 to 2", err.message)
       raises("ArgumentError", function() results:get(bad) end)
     end
-    raises("ArgumentError", function() results[1] = 1 end)
+    assert.equal("Results: 1 cannot be assigned; use :set(worker, value)",
+      raises("ArgumentError", function() results[1] = 1 end).message)
+    assert.equal("Results has no field 1; use :get(worker)",
+      raises("ArgumentError", function() return results[1] end).message)
     raises("ArgumentError", function() return results.x end)
     raises("ArgumentError", function() results.get(1) end)
   end)

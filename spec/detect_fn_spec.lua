@@ -104,6 +104,66 @@ describe("detect.fn", function()
     check(function(x) return math.floor(x) end, "")
   end)
 
+  -- Without the module and with one in its place.
+  local function check_required(fn, waits)
+    local loaded, http = package.loaded.socket, package.loaded["socket.http"]
+    local function stub() end
+    for _, socket in ipairs { false, { connect = coroutine.wrap(stub),
+                                       tcp = coroutine.wrap(stub) } } do
+      package.loaded.socket = socket or nil
+      package.loaded["socket.http"] = socket
+        and { request = coroutine.wrap(stub) } or nil
+      local found = table.concat(detect.fn(fn).blocking_calls, " ")
+      package.loaded.socket, package.loaded["socket.http"] = loaded, http
+      assert.equal(waits, found)
+    end
+  end
+
+  it("lists those of modules that the function requires itself", function()
+    check_required(function(h) return require("socket").connect(h, 1) end,
+                   "socket.connect")
+    check_required(function(url)
+      local http = require "socket.http"
+      return (http.request(url))
+    end, "socket.http.request")
+    check_required(function() return (require "socket".gettime()) end, "")
+  end)
+
+  if has_bytecode then
+    it("lists those of what such a module makes", function()
+      check_required(function(host)
+        local client = require("socket").tcp()
+        client:connect(host, 1)
+        return client:receive()
+      end, "socket.tcp().connect socket.tcp().receive")
+    end)
+
+    it("follows into a module that is required and loaded", function()
+      package.loaded.detect_spec_module = { double = function(x)
+        return 2 * x
+      end }
+      local found = detect.fn(function(x)
+        return require("detect_spec_module").double(x)
+      end)
+      package.loaded.detect_spec_module = nil
+      assert.is_true(found.is_pure)
+      assert.same({}, found.unknown_calls)
+    end)
+
+    it("looks again when such a module becomes another", function()
+      local function fn() return require("detect_spec_module").go() end
+      local function look(go)
+        package.loaded.detect_spec_module = { go = go }
+        local found = detect.fn(fn).is_pure
+        package.loaded.detect_spec_module = nil
+        return found
+      end
+      assert.is_true(look(function() return 1 end))
+      assert.is_false(look(function() total = total + 1 end))
+      assert.is_nil(detect.fn(fn).is_pure)
+    end)
+  end
+
   it("lists a C function itself", function()
     assert.same({ "os.execute" }, detect.fn(os.execute).blocking_calls)
     assert.same({}, detect.fn(math.floor).blocking_calls)

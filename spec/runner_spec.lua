@@ -124,18 +124,32 @@ describe("the test runner", function()
     judged("0 passed, 1 failed", "no test ran", specs "local x = 1 return x")
   end)
 
+  local function with_an_empty_file(suites, settings)
+    write(build .. "/made_spec.lua", "it('a', function() end)")
+    write(build .. "/empty_spec.lua", "if not _VERSION then it('b') end")
+    return run((settings or "") .. ("TEST='%s/made_spec.lua %s/empty_spec.lua'")
+      :format(build, build), suites)
+  end
+
+  it("lets a spec file have no test for the one Lua that runs", function()
+    judged("1 passed, 0 failed", nil, with_an_empty_file(suite))
+  end)
+
   -- Two suites that are there wherever LuaJIT is.
   if jit then
     it("fails a spec file that has a test in no suite", function()
-      write(build .. "/made_spec.lua", "it('a', function() end)")
-      write(build .. "/empty_spec.lua", "if not _VERSION then it('b') end")
-      local files = ("TEST='%s/made_spec.lua %s/empty_spec.lua'"):format(build,
-        build)
-      judged("1 passed, 0 failed", nil, run(files, "luajit"))
       judged("2 passed, 1 failed", "empty_spec.lua: no test ran under any Lua",
-        run(files, "luajit luajit-joff"))
+        with_an_empty_file("luajit luajit-joff"))
     end)
   end
+
+  it("lets a spec file have tests for LuaJIT only", function()
+    for _, name in ipairs { "one", "two" } do -- this Lua, by other names
+      os.execute(("ln -s $(command -v %s) %s/%s"):format(lua, build, name))
+    end
+    judged("2 passed, 0 failed", nil,
+      with_an_empty_file("one two", "PATH=" .. build .. ":$PATH "))
+  end)
 
   it("fails a spec that ends the interpreter", function()
     judged("1 passed, 1 failed", "ended too early", specs [[

@@ -81,6 +81,11 @@ describe("sktime", function()
       end
       assert.equal("seconds", refusal(sktime.sleep).argument)
     end)
+
+    it("says by its full name what it takes: a finite number", function()
+      assert.equal("sktime.sleep: seconds must be a finite number of seconds "
+        .. "of at least 0, got inf", refusal(sktime.sleep, math.huge).message)
+    end)
   end)
 
   describe("elapsed", function()
@@ -100,6 +105,8 @@ describe("sktime", function()
       assert.equal("t1", refusal(sktime.elapsed, 0 / 0, 1).argument)
       assert.equal("t2", refusal(sktime.elapsed, 1, "2").argument)
       assert.equal("t2", refusal(sktime.elapsed, 1, math.huge).argument)
+      assert.equal("sktime.elapsed: t1 must be a finite number of seconds, "
+        .. "got -inf", refusal(sktime.elapsed, -math.huge).message)
     end)
   end)
 
@@ -136,6 +143,13 @@ describe("sktime", function()
       assert.equal("yawns", refusal(sktime.Yawn, 1, 1.5).argument)
       assert.equal("yawns", refusal(sktime.Yawn, 1).argument)
       assert.equal("sleep", refusal(sktime.Yawn, 1, 1, 1).argument)
+    end)
+
+    it("says so when a method is called with a dot", function()
+      for _, name in ipairs { "reset", "asynced" } do
+        assert.equal("self", refusal(sktime.Yawn[name], 5).argument)
+        assert.equal("self", refusal(sktime.Yawn[name]).argument)
+      end
     end)
   end)
 

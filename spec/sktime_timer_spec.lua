@@ -301,6 +301,8 @@ describe("Timer", function()
       assert.equal("paused", refusal(timer.add_time, timer, 1, bad).argument)
     end
     assert.equal("seconds", refusal(timer.add_time, timer).argument)
+    assert.matches("must be a finite number of seconds",
+                   refusal(timer.add_time, timer, math.huge).message, 1, true)
     assert.equal(0, timer.num_times)
     for _, bad in ipairs { -1, 101, 0 / 0, "50" } do
       assert.equal("p", refusal(timer.percentile, timer, bad).argument)
@@ -310,16 +312,19 @@ describe("Timer", function()
     assert.equal("i", refusal(timer.get_time, timer, 0 / 0).argument)
   end)
 
-  it("refuses that a statistic or a method is assigned", function()
-    local timer = Timer()
+  it("refuses that a statistic, an option or a method is assigned", function()
+    local timer = Timer{ max_times = 3 }
     timer:add_time(2)
-    for _, name in ipairs { "mean", "num_times", "times", "start" } do
+    for _, name in ipairs { "mean", "num_times", "times", "start",
+                            "max_times" } do
       local err = refusal(function() timer[name] = 5 end)
       assert.equal(name, err.argument)
       assert.matches("sktime_timer_spec.lua:%d+$", err.where)
     end
     assert.equal(2, timer.mean)
-    timer.label, timer.max_times = "requests", 10 -- fields are its user's
+    assert.equal(3, timer.max_times)
+    assert.is_nil(timer.label)
+    timer.label = "requests" -- other fields are its user's
     assert.equal("requests", timer.label)
   end)
 
@@ -327,7 +332,9 @@ describe("Timer", function()
     assert.matches('did you mean "max_times"',
                    refusal(Timer, { max_time = 3 }).message, 1, true)
     for _, bad in ipairs { 0, 1.5, -1, "3", 0 / 0, math.huge } do
-      assert.equal("max_times", refusal(Timer, { max_times = bad }).argument)
+      local err = refusal(Timer, { max_times = bad })
+      assert.equal("max_times", err.argument)
+      assert.matches("sktime_timer_spec.lua:%d+$", err.where)
     end
   end)
 

@@ -46,6 +46,14 @@ local function check_key(fname, key)
   end
 end
 
+-- Something of lists.plain, done to a plain table.
+local function apply_plain(fname, how, ...)
+  local ok, result = pcall(lists.plain[how], ...)
+  if ok then return result end
+  root.refuse(fname, result)
+  error(result, 0)
+end
+
 -- ---- in one step ----
 
 --- Add to a number in one step: no update of any process is lost.
@@ -64,14 +72,13 @@ function access.increment(t, key, n)
   local st = states[t]
   if not st then
     check_table("increment", t)
-    return lists.plain.increment(t, key, n)
+    return apply_plain("increment", "increment", t, key, n)
   end
   check_key("increment", key)
   if st.keys or st.is_whole then
     return object.apply_at(t, key, "increment", n)
   end
-  return root.add(st.root, proxy.where(st.where, key), st.path, st.depth, key,
-                  n)
+  return root.add(st.root, st, st.path, st.depth, key, n)
 end
 
 --- Read, change and write back in one step, in the coordinator. `change` gets
@@ -224,12 +231,12 @@ function access.insert(t, ...)
     check_position("insert", position)
   end
   if value == nil then
-    errors.argument("insert", "value", value, "a value", "caller")
+    errors.argument("insert", "value", value, "anything but nil", "caller")
   end
   if states[t] then
     apply(t, "insert", position, values.to_plain(value))
   else
-    lists.plain.insert(t, position, value)
+    apply_plain("insert", "insert", t, position, value)
   end
 end
 
@@ -242,7 +249,7 @@ function access.remove(t, position)
   check_table("remove", t)
   if position ~= nil then check_position("remove", position) end
   if states[t] then return apply(t, "remove", position) end
-  return lists.plain.remove(t, position)
+  return apply_plain("remove", "remove", t, position)
 end
 
 return access

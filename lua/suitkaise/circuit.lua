@@ -53,8 +53,8 @@ local function check(given)
     refuse("recovery_time", recovery, "a number of seconds above 0")
   end
   if recovery and checked.auto_reset then
-    refuse("recovery_time", recovery, "nil with auto_reset, which makes the "
-      .. "circuit whole without a call that tries")
+    refuse("recovery_time", recovery, "nil with auto_reset, which closes the "
+      .. "circuit without a call that tries")
   end
   return checked
 end
@@ -77,12 +77,12 @@ end
 local function make_class(parts)
   local now = parts.now
   local Circuit = { __name = "Circuit", __tostring = describe }
-  local computed = state.computed
+  local computed, set_once = state.computed, state.options
 
   function Circuit.__index(self, key)
     local method = Circuit[key]
     if method ~= nil then return method end
-    local compute = computed[key]
+    local compute = computed[key] or set_once[key]
     if compute then return compute(self, now) end
     return nil
   end
@@ -94,12 +94,10 @@ local function make_class(parts)
   for name, method in each(calling) do Circuit[name] = method end
   Circuit._shared_meta = state.shared_meta
   Circuit._shared_local = calling
-  calling.__newindex = computed_fields(Circuit, computed)
+  calling.__newindex = computed_fields(Circuit, computed, set_once)
 
   local function new(_, given)
-    local self = check(given)
-    state.clear(self)
-    return setmetatable(self, Circuit)
+    return setmetatable(state.new(check(given)), Circuit)
   end
   return setmetatable(Circuit, { __call = new })
 end
@@ -136,7 +134,7 @@ end
 -- @tparam[opt=1] number opts.backoff_factor each trip multiplies the sleep
 -- @tparam[opt=30] number opts.max_sleep_time seconds
 -- @tparam[opt=0] number opts.jitter 0.2: up to a fifth more or less
--- @tparam[opt=false] boolean opts.auto_reset whole again after the sleep
+-- @tparam[opt=false] boolean opts.auto_reset closed again after the sleep
 -- @tparam[opt] number opts.recovery_time seconds after a trip until one call
 --   is let through
 -- @tparam[opt=false] boolean opts.consecutive a good call forgets the

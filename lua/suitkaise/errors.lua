@@ -83,9 +83,12 @@ end
 
 -- ---- classes ----
 
+local is_ours = {} -- classes that were made here
+
 local function add_class(name, parent)
   local class = { name = name, __name = name, __tostring = to_string }
   class.__index = class
+  is_ours[class] = true
   classes[name] = setmetatable(class, { __index = parent })
   return class
 end
@@ -129,10 +132,13 @@ end
 -- What the sources of this library begin with; no source begins with a zero.
 local LIBRARY = getinfo(1, "S").source:match "^(.*)errors%.lua$" or "\0"
 
--- The innermost function that is not of this library: whoever called it,
--- through however many of its functions.
-local function caller()
-  local level = 3
+--- Where the innermost function is that is not of this library: whoever
+-- called it, through however many of its functions.
+-- @tparam int level the first that may be it; 1 is who calls this
+-- @treturn ?string "file:line"
+-- @usage local where = errors.caller(2)
+function errors.caller(level)
+  level = level + 1
   local info = getinfo(level, "Sl")
   while info do
     if info.currentline > 0
@@ -144,9 +150,11 @@ local function caller()
   end
   return nil
 end
+local caller = errors.caller
 
 local function find_class(class, level)
   local found = type(class) == "table" and class or classes[class]
+  if is_ours[found] then return found end
   if not is(setmetatable({}, found), classes.Error) then
     errors.argument("errors", "class", class, "an error class or its name",
                     level + 1)
@@ -182,7 +190,7 @@ function errors.raise(class, fields, level)
     find_class(class, 2))
   if e.where == nil then
     if level == "caller" then
-      e.where = caller()
+      e.where = caller(2)
     elseif level > 0 then
       e.where = position(level + 1)
     end

@@ -148,9 +148,9 @@ end
 
 -- -> false when it was closed before
 local function begin_end(self, name, how)
-  check_pool(self, name)
+  check_pool(self, "Pool:" .. name)
   if self.is_closed then return false end
-  check_owner(self, name)
+  check_owner(self, kind_of(self) .. ":" .. name)
   for i = #self.jobs, 1, -1 do
     local job = self.jobs[i]
     job:break_off(errors.new("ClosedError", {
@@ -171,10 +171,10 @@ end
 function Pool:close(timeout)
   check_pool(self, "Pool:close")
   if timeout ~= nil and not views.is_seconds(timeout) then
-    errors.argument("Pool:close", "timeout", timeout,
+    errors.argument(kind_of(self) .. ":close", "timeout", timeout,
                     "a number of seconds of at least 0", "caller")
   end
-  if begin_end(self, "Pool:close", "closed") then
+  if begin_end(self, "close", "closed") then
     self.crew:finish(timeout or CLOSE_SECONDS, waiter_of(self))
   end
 end
@@ -182,7 +182,7 @@ end
 --- Kill the workers at once.
 -- @usage pool:terminate()
 function Pool:terminate()
-  if begin_end(self, "Pool:terminate", "terminated") then self.crew:kill() end
+  if begin_end(self, "terminate", "terminated") then self.crew:kill() end
 end
 
 -- The end of a block that holds it: `local pool <close> = sk.Pool()`.
@@ -208,6 +208,7 @@ end
 
 -- `how` holds what the modifiers said; every modifier makes a new view.
 local View = { __name = "Pool view" }
+Pool.View = View -- see async/taskpool.lua
 
 local function pool_and_how(self, name)
   if getmetatable(self) == View then return self.pool, self.how end
@@ -241,11 +242,11 @@ end
 --   print(completed, total)
 -- end):map(fn, items)
 function modifiers:progress(show)
-  pool_and_how(self, "progress")
+  local pool = pool_and_how(self, "progress")
   if show == nil then show = true end
   if type(show) ~= "boolean" and type(show) ~= "function" then
-    errors.argument("Pool:progress", "show", show, "true or a function",
-                    "caller")
+    errors.argument(kind_of(pool) .. ":progress", "show", show,
+                    "true, false or a function", "caller")
   end
   return view_of(self, "progress", show)
 end
@@ -260,9 +261,9 @@ end
 --   return pool:timeout(30):map(fn, items)
 -- end)
 function modifiers:timeout(seconds)
-  pool_and_how(self, "timeout")
+  local pool = pool_and_how(self, "timeout")
   if not views.is_seconds(seconds) or seconds == 0 then
-    errors.argument("Pool:timeout", "seconds", seconds,
+    errors.argument(kind_of(pool) .. ":timeout", "seconds", seconds,
                     "a number of seconds above 0", "caller")
   end
   return view_of(self, "timeout", seconds)
@@ -563,6 +564,13 @@ function modifiers:unordered_imap(fn, items)
 end
 
 for name, method in each(modifiers) do Pool[name] = method end
-View.__index = modifiers
+
+-- A class with an engine of its own may have more verbs.
+function View.__index(self, key)
+  local method = modifiers[key]
+  if method ~= nil then return method end
+  local verbs = getmetatable(rawget(self, "pool")).verbs
+  return verbs and verbs[key]
+end
 
 return setmetatable(Pool, { __call = new })

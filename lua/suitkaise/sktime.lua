@@ -11,23 +11,27 @@
 local each = require "suitkaise.each"
 local clock = require "suitkaise.sktime.clock"
 local errors = require "suitkaise.errors"
+local is = require "suitkaise.is"
 local open = require "suitkaise.sktime.open"
 local registry = require "suitkaise.cerial.registry"
 local Timer = require "suitkaise.sktime.timer"
 
 local now = clock.now
+local HUGE = math.huge
 
 local sktime = {}
 
 -- ---- checks ----
 
 local function check_number(fname, argument, value, min, expected)
-  if type(value) ~= "number" or not (value >= min and value < math.huge) then
+  if type(value) ~= "number" or not (value >= min and value < HUGE)
+     or value == -HUGE then
     errors.argument(fname, argument, value, expected, "caller")
   end
 end
 
-local SECONDS = "a number of seconds of at least 0"
+local SECONDS = "a finite number of seconds of at least 0"
+local MOMENT = "a finite number of seconds"
 
 local function is_callable(value)
   local meta = getmetatable(value)
@@ -57,7 +61,7 @@ end
 -- @raise ArgumentError
 -- @usage sk.sktime.sleep(0.1)
 function sktime.sleep(seconds)
-  check_number("sleep", "seconds", seconds, 0, SECONDS)
+  check_number("sktime.sleep", "seconds", seconds, 0, SECONDS)
   clock.sleep(seconds)
   return clock.time()
 end
@@ -69,11 +73,11 @@ end
 -- @raise ArgumentError
 -- @usage print(sk.sktime.elapsed(began))
 function sktime.elapsed(t1, t2)
-  check_number("elapsed", "t1", t1, -math.huge, "a number of seconds")
+  check_number("sktime.elapsed", "t1", t1, -HUGE, MOMENT)
   if t2 == nil then
     t2 = clock.time()
   else
-    check_number("elapsed", "t2", t2, -math.huge, "a number of seconds")
+    check_number("sktime.elapsed", "t2", t2, -HUGE, MOMENT)
   end
   return math.abs(t2 - t1)
 end
@@ -118,6 +122,13 @@ local function new_yawn(_, seconds, yawns, sleep)
                         sleep = sleep }, Yawn)
 end
 
+local function check_yawn(self, method)
+  if not is(self, Yawn) then
+    errors.argument("Yawn:" .. method, "self", self,
+                    "a Yawn (call it with a colon)", "caller")
+  end
+end
+
 local function count_call(self, sleep)
   self.count = self.count + 1
   if self.count < self.yawns then return false end
@@ -144,6 +155,7 @@ end
 -- @treturn Yawn a view of the same one
 -- @usage local yawn = sk.sktime.Yawn(0.01, 100):asynced()
 function Yawn:asynced()
+  check_yawn(self, "asynced")
   yielding = yielding or make_yielding()
   return yielding(self)
 end
@@ -151,6 +163,7 @@ end
 --- Count from the beginning.
 -- @usage yawn:reset()
 function Yawn:reset()
+  check_yawn(self, "reset")
   self.count = 0
 end
 

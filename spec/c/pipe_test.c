@@ -103,6 +103,7 @@ CLEAN_TEST("a one-way pipe goes from the anchor to the point only") {
   CHECK(put_text(p, SK_POINT, "back") == SKE_INVAL);
   CHECK(sk_pipe_next(p, SK_ANCHOR, &data, &len) == SKE_INVAL);
   CHECK(sk_pipe_wait(p, SK_ANCHOR, 0, MS) == SKE_INVAL);
+  CHECK(sk_pipe_look(p, SK_ANCHOR, 0));
   free_pipe(p);
 }
 
@@ -113,6 +114,17 @@ CLEAN_TEST("a wait ends in time") {
   CHECK(put_text(p, SK_POINT, "x") == 0);
   CHECK(sk_pipe_wait(p, SK_ANCHOR, 0, LONG) == 0);
   CHECK(sk_pipe_wait(p, SK_ANCHOR, 1, LONG) == 0);
+  free_pipe(p);
+}
+
+CLEAN_TEST("a glance tells what there is no need to wait for") {
+  sk_pipe *p = new_pipe(0);
+  CHECK(!sk_pipe_look(p, SK_ANCHOR, 0) && sk_pipe_look(p, SK_ANCHOR, 1));
+  CHECK(put_text(p, SK_POINT, "x") == 0);
+  CHECK(sk_pipe_look(p, SK_ANCHOR, 0) && gets(p, SK_ANCHOR, "x"));
+  CHECK(!sk_pipe_look(p, SK_ANCHOR, 0));
+  sk_pipe_close(p, SK_POINT);
+  CHECK(sk_pipe_look(p, SK_ANCHOR, 0));
   free_pipe(p);
 }
 

@@ -601,6 +601,11 @@ int sk_pipe_wait (sk_pipe *p, enum sk_side side, size_t need,
   return need ? check_ends(p, side, need) : 0;
 }
 
+int sk_pipe_look (sk_pipe *p, enum sk_side side, size_t need) {
+  if (!p->lanes[need ? side : other(side)]) return 1;
+  return is_ready(p, side, need) || is_closed(p, other(side));
+}
+
 int sk_pipe_listen (sk_pipe *p, enum sk_side side, size_t need) {
   if (!p->lanes[need ? side : other(side)]) return 1;
   atomic_store(&p->words->ends[side].listens, 1);

@@ -61,6 +61,17 @@ int share_tree_clear (sk_change *c, uint64_t table);
 int share_tree_block (sk_change *c, const sk_item *item, int counted,
                       uint64_t *off);
 
+/* share_command.c; these answer: add, read and list */
+int share_command_set (sk_change *c, const sk_path *path, const void *value,
+                       size_t n);
+int share_command_delete (sk_change *c, const sk_path *path);
+int share_command_clear (sk_change *c, const sk_path *path);
+int share_command_add (sk_change *c, const sk_command *cmd);
+int share_command_read (sk_change *c, const sk_path *path);
+int share_command_list (sk_change *c, const sk_path *path);
+/* The value at a path as it lies in the heap; a table's len is its count. */
+int share_command_look (sk_change *c, const sk_path *path, sk_item *out);
+
 /* share_recover.c: mark all that can be reached, free the rest; *stored is
 ** the bytes of values. */
 int share_recover (struct heap *h, uint64_t *stored);

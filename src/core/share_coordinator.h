@@ -39,8 +39,28 @@ struct sk_coordinator {
   int64_t spin_ns;          /* how long to look for work before sleeping */
 };
 
+/* Where the state of a lane lies. */
+static inline uint64_t share_state_off (const sk_share *s, uint32_t lane) {
+  return s->store_off + offsetof(struct store, lanes) +
+         lane * sizeof(struct lane_state);
+}
+
 /* share_apply.c: apply the next command of a lane, exactly once. */
 int share_apply (sk_coordinator *c, const struct busy_lane *b);
+
+/* share_handler.c: have the handler do a command. SKE_POISON: it ended too many
+** coordinators. */
+int share_handler_call (sk_coordinator *c, uint32_t lane, uint64_t pos,
+                        const sk_command *cmd);
+
+/* share_part.c; a part of a long command goes into a block of the lane's */
+int share_part_take (sk_coordinator *c, uint32_t lane, const uint8_t *data,
+                     size_t n);
+/* The bytes behind a command's header: from its record or from its parts. */
+int share_part_body (sk_coordinator *c, const struct busy_lane *b,
+                     const uint8_t **data, size_t *n);
+/* The command is done: its parts are needed no more. */
+int share_part_end (sk_coordinator *c, const struct busy_lane *b);
 
 /* share_scout.c: look ahead in a lane that has more. */
 void share_scout (sk_coordinator *c, const struct busy_lane *b);

@@ -339,6 +339,9 @@ SK_API void sk_pipe_done (sk_pipe *p, enum sk_side side);
 ** or its process dead, and there is nothing to read. */
 SK_API int sk_pipe_wait (sk_pipe *p, enum sk_side side, size_t need,
                          int64_t timeout_ns);
+/* Is there, as far as a glance tells, no need to wait? A glance does not see
+** that the other process has ended. */
+SK_API int sk_pipe_look (sk_pipe *p, enum sk_side side, size_t need);
 /* For event loops: 1 when there is no need to wait, else the next change makes
 ** the descriptors of sk_cells_watch readable, of processes with this root. The
 ** end of a process does not. */

@@ -248,6 +248,18 @@ static int room_wait (lua_State *L) {
   return wait_for(L, e, left(e));
 }
 
+static int message_look (lua_State *L) {
+  end *e = toend(L, 1);
+  lua_pushboolean(L, sk_pipe_look(e->pipe, e->side, 0));
+  return 1;
+}
+
+static int room_look (lua_State *L) {
+  end *e = toend(L, 1);
+  lua_pushboolean(L, sk_pipe_look(e->pipe, e->side, left(e)));
+  return 1;
+}
+
 static int message_listen (lua_State *L) {
   end *e = toend(L, 1);
   lua_pushboolean(L, sk_pipe_listen(e->pipe, e->side, 0));
@@ -271,11 +283,13 @@ static const luaL_Reg end_methods[] = {
 };
 
 static const luaL_Reg for_message[] = {
-  { "wait", message_wait }, { "listen", message_listen }, NO_MORE
+  { "wait", message_wait }, { "listen", message_listen },
+  { "look", message_look }, NO_MORE
 };
 
 static const luaL_Reg for_room[] = {
-  { "wait", room_wait }, { "listen", room_listen }, NO_MORE
+  { "wait", room_wait }, { "listen", room_listen },
+  { "look", room_look }, NO_MORE
 };
 
 static const luaL_Reg functions[] = {

@@ -22,38 +22,51 @@ end
 
 local function on_news()
   watch:hush()
+  spin.heard()
   sleepers:each(is_reached, loop.wake, true)
 end
 
--- See suitkaise.async.spin: at what has a function `look`, but not when many
--- wait. That is told to ring no sooner than the loop sleeps.
+-- See suitkaise.async.spin: those that wait for what has a function `look`
+-- are told of no sooner than the loop sleeps, and looked at until then; but not
+-- when they are many.
 local MOST_LOOKS = 8
-local n_unarmed = 0
+local unarmed, n_unarmed = {}, 0
 
-spin.lookers[#spin.lookers + 1] = function()
-  if n_unarmed == 0 or sleepers.n > MOST_LOOKS then return nil end
-  for i = sleepers.first, sleepers.last do
-    local task = sleepers[i]
-    if task and task.raw.look and task.raw.look(task.cell) then
-      loop.wake(task, true)
-      return true
-    end
-  end
-  return false
+local function park_unarmed(task)
+  n_unarmed = n_unarmed + 1
+  unarmed[n_unarmed] = task
 end
 
-local function is_found(task)
-  local raw = task.raw
-  return raw.look and raw.listen(task.cell)
+spin.lookers[#spin.lookers + 1] = function()
+  if n_unarmed > MOST_LOOKS then return nil end
+  local is_awaited = nil
+  for i = 1, n_unarmed do
+    local task = unarmed[i] -- it may wait for something else by now
+    local look = task.list == sleepers and task.raw.look
+    if look then
+      if look(task.cell) then
+        loop.wake(task, true)
+        return true
+      end
+      is_awaited = false
+    end
+  end
+  return is_awaited
+end
+
+local function arm()
+  for i = 1, n_unarmed do
+    local task = unarmed[i]
+    unarmed[i] = nil
+    if task.list == sleepers and is_reached(task) then loop.wake(task, true) end
+  end
+  n_unarmed = 0
 end
 
 local settler = {}
 
 function settler.settle()
-  if n_unarmed > 0 then
-    n_unarmed = 0
-    sleepers:each(is_found, loop.wake, true)
-  end
+  if n_unarmed > 0 then arm() end
   local is_wanted = sleepers.n > 0
   if is_on == is_wanted and not (is_on and poll:is_closing()) then return end
   is_on = is_wanted
@@ -69,7 +82,7 @@ end
 
 function settler.renew()
   sleepers, watch, poll, is_on = Waiters.new(), nil, nil, false
-  n_unarmed = 0
+  unarmed, n_unarmed = {}, 0
 end
 
 loop.settlers[#loop.settlers + 1] = settler
@@ -80,11 +93,12 @@ loop.settlers[#loop.settlers + 1] = settler
 -- @param cell
 -- @tparam number seconds
 function cells.wait(raw, cell, seconds)
-  local task = loop.enter "wait"
+  if seconds <= 0 then return raw.wait(cell, 0) end
+  local task, look = loop.enter(), raw.look
   watch = watch or core.cells_watch()
-  if raw.listen(cell) then return true end
-  if seconds <= 0 then return false end
+  if (look or raw.listen)(cell) then return raw.wait(cell, 0) end
   task.raw, task.cell = raw, cell
+  if look then park_unarmed(task) end
   local value = loop.park_raw_in(task, sleepers, core.now() + seconds)
   task.raw, task.cell = nil, nil
   if value == loop.CANCEL then loop.deliver(task) end
@@ -103,7 +117,7 @@ local ANY = { listen = function() return true end }
 function cells.hear(task, seconds, raw, cell)
   watch = watch or core.cells_watch()
   task.raw, task.cell = raw or ANY, cell
-  if raw then n_unarmed = n_unarmed + 1 end
+  if raw then park_unarmed(task) end
   local value = loop.park_raw_in(task, sleepers, core.now() + seconds)
   task.raw, task.cell = nil, nil
   return value == loop.CANCEL

@@ -34,6 +34,7 @@ end
 
 local function on_bell()
   core.hush()
+  spin.heard()
   for source in each(sources) do
     if source.sleepers.n > 0 then wake_first(source) end
   end
@@ -194,9 +195,9 @@ end
 -- @tparam number seconds
 -- @tparam[opt] table goal goal:has_news(): has this task what it wants?
 function hub.wait(source, how, seconds, goal)
-  local task = loop.enter "wait"
+  local task = loop.enter()
   if seconds <= 0 then
-    loop.pass "wait"
+    loop.pass()
     return false
   end
   local list = source.sleepers or Waiters.new()

@@ -17,13 +17,16 @@ local loop = {}
 local create, status = coroutine.create, coroutine.status
 local resume, running = coroutine.resume, coroutine.running
 local yield = coroutine.yield
+local can_yield = rawget(coroutine, "isyieldable") -- not in PUC 5.1
+  or function() return true end
 local close = rawget(coroutine, "close") -- Lua 5.4
 local traceback = debug.traceback
 local unpack = table.unpack or rawget(_G, "unpack")
 local now = core.now
 local push_sleeper = heap.push
 local ceil = math.ceil
-local select, setmetatable, tostring = select, setmetatable, tostring
+local getmetatable, setmetatable = getmetatable, setmetatable
+local select, tostring = select, tostring
 
 local SLICE = 1e-3    -- seconds that tasks run before sockets have their turn
 local MAX_LOOK = 64   -- switches between two looks at the clock, at most
@@ -45,7 +48,7 @@ loop.TIMEOUT, loop.CANCEL = TIMEOUT, CANCEL
 -- States of a task; one that runs is "ready".
 local NEW, READY, PARKED, DONE = "new", "ready", "parked", "done"
 
-errors.define("CancelledError")
+local Cancelled = errors.define "CancelledError"
 
 local uv                        -- luv, once it is needed
 local idle, timer               -- our handles in its loop
@@ -331,7 +334,11 @@ end
 local function finish(task, ok, first)
   local thread = task.thread
   current = nil
-  if not ok then return fail(task, first, traceback(thread)) end
+  if not ok then
+    -- Many are cancelled at once, and a traceback is slow to make.
+    local is_end = rawequal(getmetatable(first), Cancelled)
+    return fail(task, first, not is_end and traceback(thread) or nil)
+  end
   if first == ABANDON then return abandon(task) end
   if first ~= ENDED then return fail(task, stray_error(thread)) end
   if status(thread) == "suspended" then threads.give(thread) end
@@ -387,6 +394,7 @@ local function run_batch(limit)
     elseif state == NEW then
       ok, first = begin(task)
     else -- cancelled before it began
+      current = nil -- a finalizer that runs here is in no task
       ok, first = true, PARK
     end
     if not ok or first ~= PARK then leave_off(task, ok, first) end
@@ -477,11 +485,15 @@ function loop.current()
 end
 
 local function refuse(name)
+  local where = " outside of a task; use async.run or async.spawn"
+  if current and running() ~= current.thread then
+    where = " in a coroutine of its own inside a task; only the task itself "
+      .. "can wait"
+  elseif current then
+    where = " where Lua cannot yield: in a finalizer, say, or for table.sort"
+  end
   errors.raise("Error", {
-    message = (name or "wait") .. (current
-      and ": called in a coroutine of its own inside a task; only the task "
-        .. "itself can wait"
-      or ": called outside of a task; use async.run or async.spawn"),
+    message = (name and name .. ": called" or "a wait was called") .. where,
   }, "caller")
 end
 
@@ -490,7 +502,10 @@ local function deliver(task)
   task.pending = nil
   task.grace = task.grace or now() + GRACE
   task.raised = (task.raised or 0) + 1
-  errors.raise("CancelledError", "the task was cancelled", "caller")
+  -- Many are cancelled at once: no look at this one and who called it.
+  errors.raise(Cancelled, {
+    message = "the task was cancelled", where = errors.caller(3),
+  }, 0)
 end
 
 local function heed(task)
@@ -521,7 +536,9 @@ end
 -- none, and when it was cancelled.
 function loop.enter(name)
   local task = current
-  if not task or running() ~= task.thread then refuse(name) end
+  if not task or running() ~= task.thread or not can_yield() then
+    refuse(name)
+  end
   if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
   return task
@@ -571,7 +588,9 @@ end
 --- Let the other tasks that are ready run first.
 function loop.pass(name)
   local task = current
-  if not task or running() ~= task.thread then refuse(name) end
+  if not task or running() ~= task.thread or not can_yield() then
+    refuse(name)
+  end
   if task.state ~= READY then recover(task) end
   if task.cancels then heed(task) end
   n_ready = n_ready + 1

@@ -14,7 +14,11 @@ local MOST_CREDIT = 4 -- looks in vain that are forgiven
 -- Sleeps without a look after that: twice as many each time.
 local LEAST_REST, MOST_REST = 8, 1024
 
+-- News that come so soon after a sleep began, a look might have found.
+local SOON = 100e-6
+
 local credit, rest, next_rest = 0, 0, LEAST_REST
+local asleep_since = -1
 local can_pay = core.cpu_count() > 1
 
 --- Functions that look: true when they have woken a task, false when tasks
@@ -36,15 +40,17 @@ function spin.look(limit)
   if not can_pay then return false end
   local found = look()
   if found ~= false then return found == true end
+  asleep_since = now()
   if rest > 0 then
     rest = rest - 1
     return false
   end
-  local until_then = now() + SECONDS
+  local until_then = asleep_since + SECONDS
   if limit < until_then then return false end
   repeat
     found = look()
-  until found ~= false or now() >= until_then
+    asleep_since = now()
+  until found ~= false or asleep_since >= until_then
   if found then
     if credit < MOST_CREDIT then credit = credit + 1 end
     next_rest = LEAST_REST
@@ -56,6 +62,13 @@ function spin.look(limit)
     if next_rest < MOST_REST then next_rest = 2 * next_rest end
   end
   return false
+end
+
+--- Who sleeps was told of news: how soon?
+function spin.heard()
+  if rest > 0 and now() - asleep_since < SOON then
+    rest, next_rest = 0, LEAST_REST
+  end
 end
 
 return spin

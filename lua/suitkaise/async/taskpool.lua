@@ -28,19 +28,33 @@ local SPEC = {
 
 -- ---- the engine ----
 
+-- Messages about items are those of a Pool's workers.
+
 -- Iterators are called in tasks of their own, not by the consumer.
 local engine = { pulls_aside = true }
 local pump
+
+local function item_is_late(seconds, err)
+  errors.raise("ResultTimeoutError", {
+    message = ("no result within %g s"):format(seconds),
+    timeout = seconds, original_error = err,
+  }, 0)
+end
 
 function engine.equip(job, fn)
   local how = job.how
   local limit = how.item_timeout
   local call = fn
   if how.star then
-    call = function(item) return fn(unpack(item, 1, item.n or #item)) end
+    call = function(item)
+      if type(item) ~= "table" then
+        error("star: item must be a table, got " .. errors.show(item), 0)
+      end
+      return fn(unpack(item, 1, item.n or #item))
+    end
   end
   job.fn = not limit and call or function(item)
-    return combine.with_timeout(limit, call, item)
+    return combine.limited(TaskPool.__name, limit, item_is_late, call, item)
   end
   job.tasks, job.sleeper = {}, Waiters.new()
   how.pcall = wait.yielding().pcall
@@ -124,7 +138,7 @@ function pump(pool)
 end
 
 function engine.add(pool, job)
-  loop.enter(TaskPool.__name)
+  loop.enter(TaskPool.__name .. ":" .. job.mode)
   pool.jobs[#pool.jobs + 1] = job
 end
 
@@ -174,12 +188,29 @@ local methods = {
   "map", "unordered_map", "imap", "unordered_imap", "star", "progress",
   "timeout", "close", "terminate",
 }
-for _, name in ipairs(methods) do TaskPool[name] = Pool[name] end
+
+local function check_self(self, name)
+  local class = getmetatable(self)
+  if class ~= TaskPool and class ~= Pool.View then
+    errors.argument("TaskPool:" .. name, "self", self,
+                    "a TaskPool (call it with a colon)", "caller")
+  end
+end
+
+for _, name in ipairs(methods) do
+  local method = Pool[name]
+  TaskPool[name] = function(self, ...)
+    check_self(self, name)
+    return method(self, ...)
+  end
+end
 
 --- The same as `pool:star():map(fn, items)`.
 function TaskPool:starmap(fn, items)
+  check_self(self, "starmap")
   return self:star():map(fn, items)
 end
+TaskPool.verbs = { starmap = TaskPool.starmap }
 
 local function new(_, opts)
   local checked = options.check("TaskPool", opts, SPEC, "caller")

@@ -31,7 +31,7 @@ local function check_sleep(name, custom_sleep)
   if not is_number(custom_sleep)
      or not (custom_sleep >= 0 and custom_sleep < math.huge) then
     errors.argument("Circuit:" .. name, "custom_sleep", custom_sleep,
-                    "a number of seconds of at least 0", "caller")
+                    "a finite number of seconds of at least 0", "caller")
   end
 end
 
@@ -42,7 +42,7 @@ local function refuse(self, retry_in)
   end
   errors.raise("CircuitBrokenError", {
     message = "Circuit:call: the circuit is broken" .. when,
-    circuit = self, retry_in = retry_in, total_trips = self.total_trips,
+    circuit = self, retry_in = retry_in, total_trips = self._total_trips,
   }, "caller")
 end
 
@@ -55,17 +55,17 @@ return function(class, parts, yielding)
   local methods = {}
 
   local function after_reset(self)
-    local on_reset = self.on_reset
+    local on_reset = self._on_reset
     if on_reset then on_reset(self) end
   end
 
   -- After a change at `moment` that asks for `seconds` of sleep, or not.
   local function after_trip(self, seconds, moment)
     if not seconds then return false end
-    local on_trip = self.on_trip
+    local on_trip = self._on_trip
     if on_trip then on_trip(self, seconds) end
     if seconds > 0 then sleep(seconds) end
-    if self.auto_reset and self:apply_wake(moment + seconds) then
+    if self._auto_reset and self:apply_wake(moment + seconds) then
       after_reset(self)
     end
     return true
@@ -99,7 +99,7 @@ return function(class, parts, yielding)
                       moment)
   end
 
-  --- Make it whole, and count from zero. The backoff stays as it is.
+  --- Close it, and count from zero. The backoff stays as it is.
   -- @function Circuit:reset
   -- @usage breaker:reset()
   function methods:reset()
@@ -136,13 +136,13 @@ return function(class, parts, yielding)
   local function after_good(self, pass)
     if is_number(pass) then
       if self:apply_outcome(pass, true, now(), 0) then after_reset(self) end
-    elseif self.consecutive and self.times_shorted > 0 then
+    elseif self._consecutive and self._times_shorted > 0 then
       self:apply_success()
     end
   end
 
   local function after_bad(self, pass, err)
-    local only = self.only
+    local only = self._only
     if only and not only(err) then return after_good(self, pass) end
     local moment, draw = now(), random()
     local seconds = is_number(pass)
@@ -153,7 +153,7 @@ return function(class, parts, yielding)
 
   local function finish(self, pass, ok, ...)
     if ok then
-      if pass or self.consecutive then after_good(self, pass) end
+      if pass or self._consecutive then after_good(self, pass) end
       return ...
     end
     after_bad(self, pass, (...))
@@ -162,7 +162,7 @@ return function(class, parts, yielding)
 
   --- Call a function unless the circuit is broken, and count its errors as
   -- shorts. With a recovery_time one call is let through after that time, and
-  -- decides: the circuit is whole again, or trips again.
+  -- decides: the circuit closes, or trips again.
   -- @tparam function fn
   -- @param ... for it
   -- @return what it returns

@@ -30,10 +30,8 @@ local NAMES = {
   "popen",
 }
 
--- Paths that tell when the module is not loaded yet.
-local PATHS = {
-  "^socket%.", "^posix%..*sleep$", "^io%.", "^os%.execute$",
-}
+-- Paths that tell when the module is not loaded yet; those of MODULES do too.
+local PATHS = { "^posix%..*sleep$", "^io%.", "^os%.execute$" }
 
 -- Methods that wait when their object is called as sockets are.
 local OF_SOCKETS = { connect = true, send = true, sendto = true }
@@ -56,9 +54,27 @@ function blocking.of(fn)
   return nil
 end
 
+--- The names of modules' functions that may wait, for those of `words` (a
+-- set) that name a module and a function of it.
+function blocking.among(words)
+  local found = {}
+  for module, names in each(MODULES) do
+    for name in names:gmatch(words[module] and "%S+" or "^$") do
+      if words[name] then found[#found + 1] = module .. "." .. name end
+    end
+  end
+  return found
+end
+
+local function is_of_module(label, last)
+  local names = MODULES[label:sub(1, -#last - 2)]
+  return names ~= nil and (" " .. names .. " "):find(" " .. last .. " ", 1,
+                                                     true) ~= nil
+end
+
 local function is_of_socket(label, last)
   if not OF_SOCKETS[last] then return false end
-  local object = label:sub(1, -#last - 2):match "[%w_]*$":lower()
+  local object = label:sub(1, -#last - 2):match "([%w_]*)[()]*$":lower()
   for _, word in ipairs(SOCKETS) do
     if object:find(word, 1, true) then return true end
   end
@@ -75,7 +91,7 @@ function blocking.by_name(label)
   for _, name in ipairs(NAMES) do
     if last == name then return true end
   end
-  return is_of_socket(label, last)
+  return is_of_module(label, last) or is_of_socket(label, last)
     or OF_FILES[last] ~= nil and label:find "^io%.file%." ~= nil
 end
 

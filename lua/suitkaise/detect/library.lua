@@ -264,6 +264,33 @@ functions[class.Object.extend] = {
   end,
 }
 
+-- ---- modules ----
+
+-- The module that a call of require names, if it is one.
+local function module_of(flow, args)
+  local only = flow:at(args, 1).objects
+  local name = #only == 1 and only[1].kind == "key" and only[1].value
+  return type(name) == "string" and name or nil
+end
+
+-- One that is loaded is there; to load one may do anything, but what that
+-- gives is known by the module's name.
+define("require", {
+  effect = function(flow, args, pc, unit)
+    local name = module_of(flow, args)
+    if not name or not unit then return nil end
+    local module = package.loaded[name]
+    flow:depend("field", package.loaded, name, module)
+    if type(module) == "table" or type(module) == "function" then
+      return one(flow.u:outside(module, name))
+    end
+    flow:note_call "require"
+    local made = flow:site(unit, pc, "outside", name).alone
+    made = flow.u:union(made, flow.u.scalar)
+    return { n = 0, rest = flow.u:union(made, flow.heap.leaked) }
+  end,
+})
+
 -- ---- metatables ----
 
 local function set_meta(flow, object, metas)

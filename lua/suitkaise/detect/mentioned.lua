@@ -14,8 +14,9 @@ local MAX_CHAIN = 10 -- of tables behind a table
 -- no letters, and the rest of it is rarely a word.
 local function words_of(fn)
   local words = {}
-  for word in string.dump(fn, true):gmatch "[%a_][%w_]*" do
-    words[word] = true
+  for path in string.dump(fn, true):gmatch "[%a_][%w_.]*" do
+    words[path] = true -- of a module: "socket.http"
+    for word in path:gmatch "[%a_][%w_]*" do words[word] = true end
   end
   return words
 end
@@ -47,6 +48,12 @@ local function visit(found, words, value, depth)
   end
 end
 
+-- Of modules that it may require itself.
+local function add_required(found, words)
+  if not words.require then return end
+  for _, name in ipairs(blocking.among(words)) do found[name] = true end
+end
+
 -- Methods of objects, which cannot be looked up.
 local function add_by_name(found, words)
   local known = {}
@@ -73,6 +80,7 @@ return function(fn)
     end
     if debug.getfenv then visit(found, words, debug.getfenv(fn), DEPTH) end
     visit(found, words, _G, DEPTH) -- an environment may compute its fields
+    add_required(found, words)
     add_by_name(found, words)
   end
   local list = {}

@@ -3,13 +3,24 @@
 
 local core = require "suitkaise.core"
 local each = require "suitkaise.each"
+local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local Mirror = require "suitkaise.share.mirror"
+local root = require "suitkaise.share.root"
 
 local lists = { plain = {}, shared = {} }
 
+-- root.refuse raises it as it is, and not as the error of a call.
+local function refuse(message, class, argument)
+  error(errors.new(class or "ArgumentError", {
+    message = message, argument = argument, is_refusal = true,
+  }), 0)
+end
+
 local function refuse_position(position, n)
-  error(("position %s is not in 1 to %d"):format(tostring(position), n), 0)
+  refuse(n == 0 and ("there is no item %.14g"):format(position)
+    or ("position must be from 1 to %d, got %.14g"):format(n, position),
+    "ArgumentError", "position")
 end
 
 -- ---- plain tables ----
@@ -33,7 +44,7 @@ end
 
 function lists.plain.increment(t, key, n)
   local now = t[key]
-  if type(now) ~= "number" then error("there is no number to add to", 0) end
+  if type(now) ~= "number" then refuse(root.no_number(now), "ShareError") end
   t[key] = now + n
   return t[key]
 end
@@ -96,7 +107,7 @@ function lists.shared.set(self, path, depth, position, value)
   local most = value == nil and n or n + 1
   if position < 1 or position > most then refuse_position(position, most) end
   if value == nil and position < n then
-    error("only the last item can be set to nil; use remove or pop", 0)
+    refuse("only the last item can be set to nil; use remove or pop")
   end
   self.handle:change_set(path, depth, position, value)
 end

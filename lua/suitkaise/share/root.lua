@@ -103,7 +103,6 @@ local TEXTS = {
   SKE_DOWN = "its coordinator cannot be kept running",
   SKE_MANY = "more processes use the share than max_processes",
   SKE_ABSENT = "there is no table for it",
-  NO_NUMBER = "there is no number to add to",
   SKE_TYPE = "it is in no table, or not of that type",
   SKE_POISON = "the call ended the coordinator too often and was dropped",
   SKE_FOREIGN = "its file or folder is not this user's alone",
@@ -154,6 +153,14 @@ local function name_of(place, key)
   return type(place) == "table" and root.where(place.where, key) or place
 end
 
+--- What is wrong with a value that is to be incremented.
+function root.no_number(value)
+  local text = "there is no number to add to: it is " .. errors.show(value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "boolean" then return text end
+  return text .. ", a " .. kind
+end
+
 --- The error of a code of the core's.
 function root.to_error(where, message, code)
   return errors.new(CLASSES[code] or "ShareError", {
@@ -161,9 +168,18 @@ function root.to_error(where, message, code)
   })
 end
 
+--- Raise what lists.lua refused as if it had been refused here; nothing else.
+function root.refuse(where, err)
+  if type(err) == "table" and err.is_refusal then
+    err.message, err.is_refusal = where .. ": " .. err.message, nil
+    errors.reraise(err)
+  end
+end
+
 --- Raise what went wrong at `where`, at the line of whoever called us.
 function root.fail(where, message, code, report)
   if code == "SKE_RAISED" then
+    root.refuse(where, type(report) == "table" and report.error)
     errors.reraise(root.call_error(where, report))
   end
   errors.reraise(root.to_error(where, message, code))
@@ -299,16 +315,23 @@ local function put_clear(seconds, handle, path, depth)
   return handle:clear(path, depth, nil, seconds)
 end
 
+-- The first try of a command: tasks go on with `queue` when it was too early.
+local function first_timeout(self)
+  return self.is_async and 0 or self.read_timeout
+end
+
+local function is_early(self, code)
+  return code == "SKE_TIMEOUT" and self.is_async
+end
+
 --- Queue: the value of `key` is this one from now on; nil deletes it.
 function root.set(self, where, path, depth, key, value)
   local handle = self.handle
-  local ok, done, message, code, what
-  if self.is_async then
+  local ok, done, message, code, what =
+    pcall(handle.set, handle, path, depth, key, value, first_timeout(self))
+  if ok and is_early(self, code) then
     ok, done, message, code, what =
       queue(self, put_value, path, depth, key, value)
-  else
-    ok, done, message, code, what =
-      pcall(handle.set, handle, path, depth, key, value, self.read_timeout)
   end
   if done and ok then return end
   where = name_of(where, key)
@@ -321,13 +344,31 @@ function root.set(self, where, path, depth, key, value)
   root.fail(where, message, code)
 end
 
+local WHAT = {
+  [kinds.TABLE] = "a table", [kinds.OBJECT] = "an object",
+  [kinds.WHOLE] = "an object",
+}
+
+-- There was no number when it was added to: raise what there is now.
+local function fail_sum(self, where, receipt, code)
+  if code ~= "SKE_ABSENT" and code ~= "SKE_TYPE" then return end
+  local kind, value = root.get(self, where, receipt.path, receipt.depth,
+                               receipt.key, 0)
+  local text = root.no_number(value)
+  if WHAT[kind] then text = "there is no number to add to: it is " .. WHAT[kind]
+  elseif type(value) == "number" then text = "there was no number to add to" end
+  errors.raise("ShareError", { message = where .. ": " .. text, code = code },
+               "caller")
+end
+
 -- What came of a call; waits on while there is nothing.
 local function finish(self, where, receipt, rests, done, ...)
   if done then return ... end
   local message, code, report = ...
   local handle, sent, reply = self.handle, receipt[1], receipt[2]
   if code ~= "SKE_TIMEOUT" then
-    root.fail(where, message, receipt[code] or code, report)
+    if receipt.path then fail_sum(self, where, receipt, code) end
+    root.fail(where, message, code, report)
   elseif core.now() >= receipt[3] then
     handle:forget(sent, reply)
     root.fail(where, message, code)
@@ -348,20 +389,21 @@ local function answer(self, where, ok, sent, reply, code)
                 1, self.handle:answer(sent, reply, 0))
 end
 
---- Add to a number -> the new one.
+--- Add to a number -> the new one. `where` is a state, too.
 function root.add(self, where, path, depth, key, n)
   local handle, _ = self.handle, nil
-  local sent, reply, code
-  if self.is_async then
+  local sent, reply, code =
+    handle:add(path, depth, key, n, first_timeout(self))
+  if is_early(self, code) then
     _, sent, reply, code = queue(self, put_sum, path, depth, key, n)
-  else
-    sent, reply, code = handle:add(path, depth, key, n, self.read_timeout)
   end
-  if sent == nil then root.fail(where, reply, code) end
-  return finish(self, where, {
-    sent, reply, core.now() + self.read_timeout,
-    SKE_ABSENT = "NO_NUMBER", SKE_TYPE = "NO_NUMBER",
-  }, 1, handle:answer(sent, reply, 0))
+  if sent == nil then root.fail(name_of(where, key), reply, code) end
+  local done, sum, why, report = handle:answer(sent, reply, 0)
+  if done then return sum end
+  return finish(self, name_of(where, key), {
+    sent, reply, core.now() + self.read_timeout, path = path, depth = depth,
+    key = key,
+  }, 1, done, sum, why, report)
 end
 
 -- Queue a call -> what pcall(handle.call) returns.

@@ -3,7 +3,10 @@
 -- the first of them.
 
 local core = require "suitkaise.core"
+local each = require "suitkaise.each"
 local errors = require "suitkaise.errors"
+local kinds = require "suitkaise.share.kinds"
+local options = require "suitkaise.options"
 local proxy = require "suitkaise.share.proxy"
 local root = require "suitkaise.share.root"
 local Share = require "suitkaise.share"
@@ -28,7 +31,7 @@ local function new_table(metatable, content)
   local st = default_state()
   made = made + 1
   local key = ("%s:%x.%x"):format(metatable.__name, core.getpid(), made)
-  proxy.write(st, key, content)
+  root.set(st.root, metatable.__name, "", st.depth, key, content)
   return proxy.make(metatable, {
     root = st.root, path = core.share_path("", key), depth = 1,
     where = metatable.__name, metatable = metatable,
@@ -69,22 +72,93 @@ function collection.clear(st)
   root.clear(st.root, st.where, st.path, st.depth)
 end
 
+-- What is wrong with a table, its name does not tell.
+local function refuse_table(fname, argument, expected)
+  errors.raise("ArgumentError", {
+    message = ("%s: %s must be %s"):format(fname, argument, expected),
+    argument = argument,
+  }, "caller")
+end
+
 --- The plain table of an argument.
 function collection.check_plain(fname, argument, value)
   local st = states[value]
   if st and not st.class then
     return st.keys and values.copy(value) or proxy.copy_table(st)
   end
-  if type(value) ~= "table" or getmetatable(value) then
+  if type(value) ~= "table" then
     errors.argument(fname, argument, value, "a plain table", "caller")
+  elseif getmetatable(value) then
+    refuse_table(fname, argument, "a plain table: it has a metatable")
   end
   return values.to_plain(value)
 end
 
---- The same of what a new one begins with.
-function collection.plain_or_empty(class, initial)
-  return initial == nil and {}
-    or collection.check_plain(class, "initial", initial)
+--- The same of one that must be an array.
+function collection.check_array(fname, argument, value)
+  local items = collection.check_plain(fname, argument, value)
+  local n, found = #items, 0
+  for key in each(items) do
+    if type(key) ~= "number" or key < 1 or key > n or key % 1 ~= 0 then
+      refuse_table(fname, argument, "an array: it has the key "
+                   .. errors.show(key))
+    end
+    found = found + 1
+  end
+  if found < n then refuse_table(fname, argument, "an array without holes") end
+  return items
+end
+
+local MAX_DEPTH = 99 -- of tables in a share
+
+-- What is queued is stored when nobody waits for its errors any more.
+local function check_storable(where, value, depth)
+  if type(value) ~= "table" or getmetatable(value) then return end
+  local trouble = depth > MAX_DEPTH and "it is nested too deep for a share, or "
+    .. "contains itself"
+  for key, inner in each(value) do
+    local kind = type(key)
+    if trouble then break end
+    if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+      trouble = "a key of a shared table must be a string, a number or a "
+        .. "boolean, got " .. errors.show(key)
+    else
+      check_storable(where, inner, depth + 1)
+    end
+  end
+  if trouble then
+    errors.raise("SerializationError", where .. ": " .. trouble, "caller")
+  end
+end
+
+--- Have something done later that stores the entries of `value`.
+function collection.queue_entries(st, method, how, value)
+  check_storable(st.where .. ":" .. method, value, st.depth % kinds.ROOT)
+  collection.queue(st, how, value)
+end
+
+--- An item that can be stored, plain.
+function collection.plain_item(st, method, value)
+  local plain = values.to_plain(value)
+  check_storable(st.where .. method, plain, st.depth % kinds.ROOT + 1)
+  return plain
+end
+
+--- An entry cannot be assigned.
+function collection.refuse_key(class, key, why)
+  errors.raise("ArgumentError", {
+    message = ("%s: %s %s"):format(class.__name, errors.show(key), why),
+    argument = key,
+  }, "caller")
+end
+
+--- There is no such field.
+function collection.no_field(class, key, hint)
+  errors.raise("ArgumentError", {
+    message = ("%s has no field %s%s"):format(class.__name, errors.show(key),
+      hint or options.hint(key, options.names(class.methods))),
+    argument = key,
+  }, "caller")
 end
 
 -- ---- classes ----

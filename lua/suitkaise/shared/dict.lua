@@ -12,7 +12,6 @@
 -- print(dict.red, #dict) --> 4 3
 
 local collection = require "suitkaise.shared.collection"
-local errors = require "suitkaise.errors"
 local kinds = require "suitkaise.share.kinds"
 local proxy = require "suitkaise.share.proxy"
 local root = require "suitkaise.share.root"
@@ -20,7 +19,8 @@ local root = require "suitkaise.share.root"
 local states = proxy.states
 
 local Dict = collection.new_class("Dict", function(initial)
-  return collection.plain_or_empty("Dict", initial)
+  return initial == nil and {}
+    or collection.check_plain("Dict", "initial", initial)
 end)
 local dict = Dict.methods
 
@@ -36,10 +36,8 @@ end)
 
 Dict.__newindex = proxy.metamethod(function(self, key, value)
   if dict[key] then
-    errors.raise("ArgumentError", {
-      message = ('Dict: "%s" is a method; use :set("%s", value)')
-        :format(key, key), argument = key,
-    }, "caller")
+    collection.refuse_key(Dict, key,
+      ('is a method; use :set("%s", value)'):format(key))
   end
   proxy.write(states[self], key, value)
 end)
@@ -95,8 +93,9 @@ end
 -- @usage dict:update{ blue = 3, red = 4 }
 function dict:update(pairs)
   local st = state_of(self, "update")
-  collection.queue(st, "merge",
-                   collection.check_plain("Dict:update", "pairs", pairs))
+  collection.queue_entries(st, "update", "merge",
+                           collection.check_plain("Dict:update", "pairs",
+                                                  pairs))
 end
 
 --- The keys, in no order.

@@ -11,25 +11,16 @@
 -- list:append("d")
 -- print(#list, list:pop()) --> 4 d
 
-local each = require "suitkaise.each"
 local collection = require "suitkaise.shared.collection"
 local errors = require "suitkaise.errors"
-local options = require "suitkaise.options"
 local proxy = require "suitkaise.share.proxy"
-local values = require "suitkaise.share.values"
 
 local apply = collection.apply
 local states = proxy.states
 
 local List = collection.new_class("List", function(initial)
-  local items = collection.plain_or_empty("List", initial)
-  for key in each(items) do
-    if type(key) ~= "number" or key < 1 or key > #items or key % 1 ~= 0 then
-      errors.argument("List", "initial", initial, "an array: it has the key "
-                      .. errors.show(key), "caller")
-    end
-  end
-  return items
+  return initial == nil and {}
+    or collection.check_array("List", "initial", initial)
 end)
 local list = List.methods
 
@@ -46,29 +37,29 @@ List.__index = proxy.indexer(function(st, key)
   if method then return method end
   if is_position(key) then return proxy.read(st, key) end
   if type(key) == "number" then return nil end
-  errors.raise("ArgumentError", {
-    message = "List has no field " .. errors.show(key)
-      .. options.hint(key, options.names(list)), argument = key,
-  }, "caller")
+  collection.no_field(List, key)
 end)
 
 List.__newindex = proxy.metamethod(function(self, key, value)
-  if not is_position(key) then
+  if list[key] then
+    collection.refuse_key(List, key, "is a method and cannot be assigned")
+  elseif not is_position(key) then
     errors.argument("List", "position", key, "a whole number of at least 1",
                     "caller")
   end
-  apply(states[self], "set", key, values.to_plain(value))
+  local st = states[self]
+  apply(st, "set", key, collection.plain_item(st, "", value))
 end)
 
 List.__len = proxy.metamethod(function(self)
   return proxy.length(states[self])
 end)
 
-local function check_value(method, value)
+local function check_value(st, method, value)
   if value == nil then
-    collection.refuse(List, method, "value", value, "a value")
+    collection.refuse(List, method, "value", value, "anything but nil")
   end
-  return values.to_plain(value)
+  return collection.plain_item(st, ":" .. method, value)
 end
 
 local function check_position(method, position)
@@ -83,8 +74,8 @@ end
 -- @raise ArgumentError
 -- @usage list:append{ url = url }
 function list:append(value)
-  collection.queue(state_of(self, "append"), "insert", nil,
-                   check_value("append", value))
+  local st = state_of(self, "append")
+  collection.queue(st, "insert", nil, check_value(st, "append", value))
 end
 
 --- Append all items of an array, in one step. Does not wait.
@@ -92,8 +83,9 @@ end
 -- @raise ArgumentError
 -- @usage list:extend{ "e", "f" }
 function list:extend(items)
-  collection.queue(state_of(self, "extend"), "extend",
-                   collection.check_plain("List:extend", "items", items))
+  collection.queue_entries(state_of(self, "extend"), "extend", "extend",
+                           collection.check_array("List:extend", "items",
+                                                  items))
 end
 
 --- Put an item before the one of that position.
@@ -104,7 +96,7 @@ end
 function list:insert(position, value)
   local st = state_of(self, "insert")
   check_position("insert", position)
-  apply(st, "insert", position, check_value("insert", value))
+  apply(st, "insert", position, check_value(st, "insert", value))
 end
 
 --- Take an item out, in one step: no other process gets it too.
@@ -124,8 +116,8 @@ end
 -- @raise ArgumentError
 -- @usage list:remove "b"
 function list:remove(value)
-  return (apply(state_of(self, "remove"), "remove_value",
-                check_value("remove", value)))
+  local st = state_of(self, "remove")
+  return (apply(st, "remove_value", check_value(st, "remove", value)))
 end
 
 --- Take out everything.

@@ -7,7 +7,6 @@
 
 local collection = require "suitkaise.shared.collection"
 local errors = require "suitkaise.errors"
-local options = require "suitkaise.options"
 local proxy = require "suitkaise.share.proxy"
 local values = require "suitkaise.share.values"
 
@@ -29,16 +28,13 @@ end
 Results.__index = proxy.indexer(function(_, key)
   local method = results[key]
   if method then return method end
-  errors.raise("ArgumentError", {
-    message = "Results has no field " .. errors.show(key)
-      .. options.hint(key, options.names(results)), argument = key,
-  }, "caller")
+  collection.no_field(Results, key,
+                      type(key) == "number" and "; use :get(worker)" or nil)
 end)
 
 function Results.__newindex(_, key)
-  errors.raise("ArgumentError", {
-    message = "Results: use :set(worker, value)", argument = key,
-  }, "caller")
+  collection.refuse_key(Results, key,
+                        "cannot be assigned; use :set(worker, value)")
 end
 
 local function size(st) return (proxy.read(st, "n")) end

@@ -64,7 +64,7 @@ end
 --- Add one time.
 function statistics.add(timer, seconds, paused)
   local count = timer._count + 1
-  local window = timer.max_times
+  local window = timer._max_times
   local slot = window and (count - 1) % window + 1 or count
   local times = timer._times
   timer._count = count
@@ -110,7 +110,7 @@ end
 
 -- -> position in this block, and the tail behind it if the window has one
 local function position(timer)
-  local count, window = timer._count, timer.max_times
+  local count, window = timer._count, timer._max_times
   if not window then return count end
   local slot = (count - 1) % window + 1
   if count <= window or slot == window then return slot end
@@ -131,7 +131,7 @@ end
 
 --- How many times are kept.
 function statistics.count(timer)
-  local count, window = timer._count, timer.max_times
+  local count, window = timer._count, timer._max_times
   return window and window < count and window or count
 end
 
@@ -173,7 +173,7 @@ end
 -- Number among the kept times, the oldest is 1, of what is in a slot.
 local function index_of(timer, slot, at, tail)
   if slot > at then return slot - at end
-  return tail and slot + timer.max_times - at or slot
+  return tail and slot + timer._max_times - at or slot
 end
 
 -- The extreme of both parts; the older one of two that are equal.
@@ -206,7 +206,7 @@ end
 function statistics.get(timer, index)
   local n = statistics.count(timer)
   if index < 1 or index > n then return nil end
-  local window = timer.max_times
+  local window = timer._max_times
   local first = timer._count - n -- that many have left
   return timer._times[window and (first + index - 1) % window + 1 or index]
 end

@@ -76,10 +76,14 @@ end
 computed.fastest_time = computed.min
 computed.slowest_time = computed.max
 
+local set_once = {
+  max_times = function(self) return self._max_times or nil end,
+}
+
 function Timer.__index(self, key)
   local method = Timer[key]
   if method ~= nil then return method end
-  local compute = computed[key]
+  local compute = computed[key] or set_once[key]
   if compute then return compute(self) end
   return nil
 end
@@ -87,9 +91,9 @@ end
 -- ---- life ----
 
 local function new(_, given)
-  local checked = options.check("Timer", given, SPEC, 2)
-  local self = { max_times = checked.max_times
-                   and math.floor(checked.max_times) }
+  local checked = options.check("Timer", given, SPEC, "caller")
+  local self = { _max_times = checked.max_times
+                   and math.floor(checked.max_times) or false }
   statistics.clear(self)
   return setmetatable(self, Timer)
 end
@@ -214,7 +218,7 @@ end
 
 -- ---- state: what a Timer in a Share does in the coordinator ----
 
-local SECONDS = "a number of seconds of at least 0"
+local SECONDS = "a finite number of seconds of at least 0"
 
 local function is_seconds(value)
   return type(value) == "number" and value >= 0 and value < HUGE
@@ -356,7 +360,7 @@ local STATE = {
   "_count", "_times", "_pauses", "_sum", "_carry", "_mean", "_squares",
   "_min_slot", "_max_slot", "_paused", "_block_before",
 }
-local READS = { "max_times", (table.unpack or unpack)(STATE) }
+local READS = { "_max_times", (table.unpack or unpack)(STATE) }
 
 -- What runs in the coordinator.
 Timer._shared_meta = {
@@ -393,6 +397,6 @@ function Timer._shared_local.reset(proxy)
   require "suitkaise.access".call(proxy, "reset")
 end
 
-Timer._shared_local.__newindex = computed_fields(Timer, computed)
+Timer._shared_local.__newindex = computed_fields(Timer, computed, set_once)
 
 return setmetatable(Timer, { __call = new })
