@@ -174,7 +174,7 @@ describe("Pipe under faults", function()
       local anchor, point = sk.Pipe.pair()
       local lives = sk.Counter(0)
       local Second = hears:extend "Second"
-      function Second:__prerun__()
+      function Second.__prerun__()
         if lives:increment() == 1 then sleep_long() end
       end
       local p = started(Second, { lives = 2 })

@@ -564,7 +564,7 @@ describe("time_limit", function()
     local p = process({
       __run__ = function(self) self.why = select(2, self:listen()) end,
       __result__ = function(self) return self.why end,
-    }, { time_limit = 0.1 })
+    }, { time_limit = 0.5 })
     assert.equal("stopped", p:run())
   end)
 

@@ -115,7 +115,8 @@ end
 local function connect_sqlite(description)
   local missing, why = is_missing(description.path)
   if missing then return nil, why end
-  local env, connection = require("luasql.sqlite3").sqlite3(), nil
+  local env = require("luasql.sqlite3").sqlite3()
+  local connection
   connection, why = env:connect(description.path)
   if not connection then return nil, why end
   for name, path in each(description.attached) do

@@ -68,9 +68,8 @@ end
 -- }(sk.Skprocess:extend "Loader")
 local function call(_, auth)
   if auth ~= nil and (type(auth) ~= "table" or is_class(auth)) then
-    errors.argument("autoreconnect", "auth", auth,
-                    "a table (the class comes after it: autoreconnect{}(Class))",
-                    "caller")
+    errors.argument("autoreconnect", "auth", auth, "a table (the class comes "
+                    .. "after it: autoreconnect{}(Class))", "caller")
   end
   return function(of)
     check_class(of)
