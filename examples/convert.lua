@@ -32,36 +32,49 @@ local function object(names, cells)
   return "{" .. table.concat(members, ",") .. "}"
 end
 
--- -> how many rows; raises when one has not as many cells as the first
-local function convert(path, progress)
+-- -> how many rows; raises when one has not as many cells as the first, or
+-- when the system says no. `see(n)` is told of n bytes that were read.
+local function convert(path, see)
   local input = assert(io.open(path))
   local output = assert(io.open((path:gsub("%.csv$", "") .. ".jsonl"), "w"))
-  local names, rows = nil, 0
+  local names, rows = nil, -1
   for line in input:lines() do
-    progress:increment(#line + 1)
-    local cells = split(line)
+    see(#line + 1)
+    rows = rows + 1
+    local cells = split((line:gsub("\r$", "")))
     names = names or cells
     if #cells ~= #names then
-      local here = input:seek() -- the rest counts as read
-      progress:increment(input:seek "end" - here)
       error(("%s:%d: %d cells instead of %d"):format(path, rows + 1, #cells,
                                                      #names), 0)
     end
-    if rows > 0 then output:write(object(names, cells), "\n") end
-    rows = rows + 1
+    if rows > 0 then assert(output:write(object(names, cells), "\n")) end
   end
   input:close()
-  output:close()
-  return rows - 1
+  assert(output:close())
+  return math.max(rows, 0)
 end
 
 -- ---- all of them ----
 
+-- 0 for what cannot be read: that is said when its turn comes.
 local function size_of(path)
-  local file = assert(io.open(path))
-  local size = file:seek "end"
-  file:close()
+  local file = io.open(path)
+  local size = file and file:read(0) and file:seek "end" or 0
+  if file then file:close() end
   return size
+end
+
+-- The same, with each file's bytes counted once, whatever becomes of it.
+local function convert_seen(path, progress)
+  local left = size_of(path)
+  local function see(bytes)
+    bytes = math.min(bytes, left)
+    left = left - bytes
+    progress:increment(bytes)
+  end
+  local ok, rows = pcall(convert, path, see)
+  see(left)
+  return ok and rows or error(rows, 0)
 end
 
 local function sample()
@@ -80,31 +93,40 @@ local function sample()
   return paths
 end
 
+local function convert_all(paths)
+  local bytes = 0
+  for _, path in ipairs(paths) do bytes = bytes + size_of(path) end
+  local progress = sk.Progress(bytes):bar()
+  local pool = sk.Pool{ on_error = "collect" }
+  local future = pool:background():map(function(path)
+    return convert_seen(path, progress)
+  end, paths)
+  repeat progress:wait(0.1) until future:done() -- the wait moves the bar
+  local results = future:result()
+  pool:close()
+  return results
+end
+
+local function remove(paths)
+  for _, path in ipairs(paths) do
+    os.remove(path)
+    os.remove((path:gsub("%.csv$", ".jsonl")))
+  end
+end
+
 local paths = arg[1] and { (table.unpack or rawget(_G, "unpack"))(arg) }
   or sample()
-local bytes = 0
-for _, path in ipairs(paths) do bytes = bytes + size_of(path) end
-
-local progress = sk.Progress(bytes):bar()
-local pool = sk.Pool{ on_error = "collect" }
-local future = pool:background():map(function(path)
-  return convert(path, progress)
-end, paths)
-repeat progress:wait(0.1) until future:done() -- the wait moves the bar
-local results = future:result()
-pool:close()
+local ok, results = pcall(convert_all, paths)
+if not arg[1] then remove(paths) end
+if not ok then error(results, 0) end -- Ctrl-C
 
 local rows, failed = 0, 0
-for i, result in ipairs(results) do
+for _, result in ipairs(results) do
   if sk.is(result, "TaskError") then
     failed = failed + 1
     io.stderr:write(tostring(result.original_error), "\n")
   else
     rows = rows + result
-  end
-  if not arg[1] then
-    os.remove(paths[i])
-    os.remove((paths[i]:gsub("%.csv$", ".jsonl")))
   end
 end
 print(("%d files, %d rows, %d files failed"):format(#paths - failed, rows,

@@ -5,11 +5,23 @@
 
 local sk = require "suitkaise"
 
-local ISLANDS = tonumber(arg[1]) or 4
-local SECONDS = tonumber(arg[2]) or 2
+local ISLANDS = tonumber(arg[1] or 4)
+local SECONDS = tonumber(arg[2] or 2)
 local START, GRASS, BOAT = 100, 2000, 10 -- rabbits
+local MOST = 1000
 
-local world = sk.Share()
+local function is_within(number, least, most)
+  return number and number >= least and number <= most
+end
+
+if not is_within(ISLANDS, 1, MOST) or ISLANDS % 1 ~= 0
+   or not is_within(SECONDS, 0, 3600) then
+  io.stderr:write("usage: islands.lua [islands [seconds]], 1 to ", MOST,
+                  " islands, at most an hour\n")
+  os.exit(2)
+end
+
+local world = sk.Share{ max_processes = ISLANDS + 1 }
 world.rabbits = {}
 for island = 1, ISLANDS do world.rabbits[island] = START end
 
@@ -64,14 +76,14 @@ end
 
 sk.sktime.sleep(SECONDS)
 stop:set()
-for _, island in ipairs(islands) do island:wait() end
+for _, island in ipairs(islands) do island:result() end -- raises its error
 
 local total = 0
 for number, rabbits in sk.ipairs(world.rabbits) do
   print(("island %d: %5d rabbits"):format(number, rabbits))
   total = total + rabbits
 end
-local expected = ISLANDS * START + born.value - died.value
+local expected = ISLANDS * START + (born.value - died.value)
 print(("%d years, %d rabbits, %d lost or invented"):format(
   years.value, total, total - expected))
 world:stop()

@@ -67,6 +67,8 @@ local function run_all(jobs, at_once)
     local ok, value = pcall(first.future.result, first.future)
     if ok then
       done[#done + 1] = { id = first.job.id, value = value }
+    elseif sk.is(value, "Interrupted") then -- Ctrl-C is no job's fault
+      error(value, 0)
     else
       dead[#dead + 1] = { id = first.job.id, error = value }
     end

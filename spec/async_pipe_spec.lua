@@ -106,6 +106,22 @@ describe("a Pipe in a task", function()
     end)
   end)
 
+  it("hears that the other process had ended before", function()
+    for _, way in ipairs { "had it", "was told of it" } do
+      local anchor, point = sk.Pipe.pair()
+      local p = with_point(function() sk.sktime.sleep(60) end,
+                           way == "had it" and point or nil)
+      if way == "was told of it" then p:tell(point) end
+      p:kill()
+      async.run(function()
+        local here = anchor:asynced()
+        local ok, err = async.pcall(here.recv, here, 20)
+        assert.is_false(ok)
+        assert.is_true(sk.is(err, "PipeClosedError"))
+      end)
+    end
+  end)
+
   it("keeps the messages of two tasks whole", function()
     async.run(function()
       local anchor, point = async.Pipe.pair()

@@ -83,6 +83,25 @@ describe("autoreconnect of a SQLite file", function()
     assert.same({ true, 43, "userdata" }, p:run())
   end)
 
+  it("makes no other database where the file is gone", function()
+    local p = counter()(connection)
+    os.remove(path)
+    local err = raised(p.run, p)
+    assert.is_true(sk.is(err, "PreRunError"))
+    assert.matches("No such file", tostring(err.original_error))
+    assert.is_nil(io.open(path))
+  end)
+
+  it("attaches no other database either", function()
+    local other = os.tmpname()
+    assert(connection:execute("ATTACH '" .. other .. "' AS other"))
+    local p = counter()(connection)
+    os.remove(other)
+    local err = raised(p.run, p)
+    assert.matches("No such file", tostring(err.original_error))
+    assert.is_nil(io.open(other))
+  end)
+
   it("holds for the classes below", function()
     local Below = counter():extend "Below"
     assert.same({ true, 42, "userdata" }, Below(connection):run())
@@ -108,6 +127,8 @@ describe("autoreconnect", function()
     describe = function(link) return { to = link.to } end,
     connect = function(description, auth)
       if auth == "wrong" then return nil, "no entry" end
+      if auth == "silent" then return nil end
+      if auth == "stuck" then sk.sktime.sleep(30) end
       return setmetatable({ to = description.to, auth = auth }, Link)
     end,
   })
@@ -144,6 +165,25 @@ describe("autoreconnect", function()
     assert.matches("no entry", tostring(err.original_error))
   end)
 
+  it("says no more than there is to say", function()
+    local p = class_with{ [KIND] = "silent" }()
+    local err = raised(p.run, p)
+    assert.matches(KIND .. ": cannot connect$", tostring(err.original_error))
+  end)
+
+  it("keeps to the limits of __prerun__, and of all", function()
+    local p = class_with{ [KIND] = "stuck" }()
+    p.config.timeouts.prerun = 0.1
+    local err = raised(p.run, p)
+    assert.is_true(sk.is(err, "ProcessTimeoutError"))
+    assert.equal("prerun", err.section)
+    assert.equal(0.1, err.timeout)
+    p = class_with{ [KIND] = "stuck" }()
+    p.config.time_limit, p.config.lives = 0.1, 3
+    err = raised(p.run, p)
+    assert.matches("went on after the time limit of 0.1 s", tostring(err))
+  end)
+
   it("opens files anew at the same place", function()
     local path = os.tmpname()
     local file = assert(io.open(path, "w"))
@@ -164,6 +204,8 @@ describe("autoreconnect", function()
   it("refuses what makes no sense", function()
     local err = raised(sk.autoreconnect, 5)
     assert.matches("autoreconnect: auth must be a table", tostring(err))
+    err = raised(sk.autoreconnect, sk.Skprocess:extend "Forgotten")
+    assert.matches("the class comes after it", tostring(err))
     for _, what in ipairs { 5, {}, sk.class "Other" } do
       err = raised(sk.autoreconnect{}, what)
       assert.matches("a class below Skprocess", tostring(err))

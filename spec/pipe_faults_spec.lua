@@ -106,6 +106,86 @@ describe("Pipe under faults", function()
     end
   end)
 
+  describe("whose point was told to a process that ends without it", function()
+    local deaf = sk.Skprocess:extend "Deaf"
+    function deaf.__run__() sleep_long() end
+
+    local hears = sk.Skprocess:extend "Hears"
+    function hears:__run__() self:listen(20):send "heard" end
+
+    local function started(class, config)
+      local p = class()
+      p.config.runs = 1
+      for name, value in pairs(config or {}) do p.config[name] = value end
+      p:start()
+      return p
+    end
+
+    it("raises at the anchor, with one life or more", function()
+      for lives = 1, 2 do
+        local anchor, point = sk.Pipe.pair()
+        local p = started(deaf, { lives = lives })
+        p:tell{ deep = { point } }
+        assert.same({ nil, "timeout" }, { anchor:recv(0) })
+        p:kill()
+        is_closed(raised(anchor.recv, anchor, 20))
+        is_closed(raised(anchor.send, anchor, 1))
+      end
+    end)
+
+    it("ends a recv that waits already", function()
+      local anchor, point = sk.Pipe.pair()
+      local Short = sk.Skprocess:extend "Short"
+      function Short.__run__() core.wait({}, {}, "eager", 0.1) end
+      local p = started(Short)
+      p:tell(point)
+      is_closed(raised(anchor.recv, anchor, 20))
+      assert.is_true(p:wait(20))
+    end)
+
+    it("raises also when it was told before the start", function()
+      local anchor, point = sk.Pipe.pair()
+      local p = deaf()
+      p:tell(point)
+      assert.same({ nil, "timeout" }, { anchor:recv(0.01) })
+      p:start()
+      p:kill()
+      is_closed(raised(anchor.recv, anchor, 20))
+    end)
+
+    it("goes on when its owner uses it, or tells it to somebody else",
+       function()
+      local anchor, point = sk.Pipe.pair()
+      local p = started(deaf)
+      p:tell(point)
+      p:kill()
+      is_closed(raised(anchor.recv, anchor, 20))
+      point:send "still here"
+      assert.equal("still here", anchor:recv(20))
+      assert.same({ nil, "timeout" }, { anchor:recv(0.01) })
+      p = started(hears)
+      p:tell(point)
+      assert.equal("heard", anchor:recv(20))
+      assert.is_true(p:wait(20))
+      is_closed(raised(anchor.recv, anchor, 20))
+    end)
+
+    it("waits for the next life, which hears of it", function()
+      local anchor, point = sk.Pipe.pair()
+      local lives = sk.Counter(0)
+      local Second = hears:extend "Second"
+      function Second.__prerun__()
+        if lives:increment() == 1 then sleep_long() end
+      end
+      local p = started(Second, { lives = 2 })
+      p:tell(point)
+      helper.wait_until(function() return lives.value == 1 end)
+      os.execute("kill -9 " .. p.pid)
+      assert.equal("heard", anchor:recv(20))
+      assert.is_true(p:wait(20))
+    end)
+  end)
+
   it("waits for a process that is stopped", function()
     local anchor, point = sk.Pipe.pair()
     local p = start(function(at) at:send(at:recv()) end, point)

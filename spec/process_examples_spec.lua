@@ -41,6 +41,48 @@ describe("the example", function()
     assert.matches("island 3: +%d+ rabbits\n", output)
   end)
 
+  it("islands has as many islands as it is told", function()
+    local output = run("examples/islands.lua", "70", "0.1")
+    assert.matches("island 70: .*rabbits, 0 lost or invented\n$", output)
+  end)
+
+  it("islands refuses what is no number of islands or seconds", function()
+    for _, arguments in ipairs {
+      { "0" }, { "2.5" }, { "-1" }, { "many" }, { "2", "-1" }, { "2", "soon" },
+    } do
+      assert.matches("^usage: ", run("examples/islands.lua",
+                                     arguments[1], arguments[2] or "0"))
+    end
+  end)
+
+  it("job_queue ends with Ctrl-C, which is no job's fault", function()
+    local output = helper.run [[
+      local Future = require "suitkaise.future"
+      local errors = require "suitkaise.errors"
+      function Future.result()
+        errors.raise("Interrupted", { message = "interrupted" })
+      end
+      local ok, err = pcall(dofile, "examples/job_queue.lua")
+      print(ok, errors.is(err, "Interrupted"))]]
+    assert.equal("false\ttrue\n", output)
+  end)
+
+  it("convert goes on where a file is missing, empty, or from elsewhere",
+     function()
+    local empty, foreign = write "", write "id,name\r\n1,Ann\r\n"
+    local rubbish = write "a\nb,c"
+    local output = run("examples/convert.lua", "/does/not/exist.csv", empty,
+                       foreign, rubbish)
+    assert.matches("/does/not/exist.csv: No such file", output, 1, true)
+    assert.matches("2 files, 1 rows, 2 files failed\n$", output)
+    assert.matches("100 %%", output)
+    assert.equal('{"id":1,"name":"Ann"}\n', read(foreign .. ".jsonl"))
+    for _, name in ipairs { empty, foreign, rubbish } do
+      os.remove(name)
+      os.remove(name .. ".jsonl")
+    end
+  end)
+
   it("convert turns CSV into JSON lines, and names the bad file", function()
     local good = write 'id,name\n1,Ann "A"\n007,Bob\n'
     local bad = write "id,name\n1\n"

@@ -246,13 +246,13 @@ describe("the bar of a progress", function()
   -- `script` gives a program a terminal.
   local has_script = os.execute "command -v script >/dev/null 2>&1"
   if has_script == true or has_script == 0 then
-    local function on_terminal(columns, setting)
+    local function on_terminal(columns, setting, code)
       local name = os.tmpname()
       local file = io.open(name, "w")
-      file:write [[
+      file:write(code or [[
         local p = require "suitkaise".Progress(2)
         p:bar()
-        p:increment(2)]]
+        p:increment(2)]])
       file:close()
       local pipe = io.popen(("script -qec 'stty cols %d; %s LUA_PATH=\"%s\" "
         .. "LUA_CPATH=\"%s\" %s %s' /dev/null"):format(columns, setting,
@@ -271,6 +271,46 @@ describe("the bar of a progress", function()
     it("is as wide as COLUMNS says", function()
       local text = on_terminal(50, "COLUMNS=70")
       assert.equal(69, #text:match "\r(100 %%[^\27]*)\27%[K")
+    end)
+
+    it("is not as wide as a COLUMNS that no terminal has", function()
+      local text = on_terminal(50, "COLUMNS=1e6")
+      assert.equal(999, #text:match "\r(100 %%[^\27]*)\27%[K")
+    end)
+
+    it("ends its line when nobody holds its progress any more", function()
+      local text = on_terminal(50, "COLUMNS=", [[
+        do
+          local p = require "suitkaise".Progress(4)
+          p:bar()
+          p:increment(1)
+          p:increment(1)
+        end
+        collectgarbage()
+        collectgarbage()
+        print "after"]])
+      assert.matches("\r 50 %%[^\r]*\27%[K\r?\nafter", text)
+    end)
+
+    it("ends its line with the program", function()
+      local text = on_terminal(50, "COLUMNS=", [[
+        held = require "suitkaise".Progress(4)
+        held:bar()
+        held:increment(3)]])
+      assert.matches("\r 75 %%[^\r]*\27%[K\r?\n$", text)
+    end)
+
+    it("ends its line when a Pool's loop is broken off", function()
+      local text = on_terminal(50, "COLUMNS=", [[
+        local pool = require "suitkaise".Pool{ workers = 1 }
+        for _ in pool:progress():imap(function(x) return x end, { 1, 2, 3 }) do
+          break
+        end
+        collectgarbage()
+        collectgarbage()
+        print "after"
+        pool:close()]])
+      assert.matches("\27%[K\r?\nafter", text)
     end)
 
     it("is 80 wide on a terminal that does not say", function()

@@ -314,4 +314,29 @@ describe("processing.stats", function()
     assert.equal(0, stats.processes)
     assert.equal(0, stats.pools)
   end)
+
+  it("counts the section that is not over as busy", function()
+    local p = process({ __run__ = function(self) self:listen() end },
+                      { runs = 1 })
+    p:start()
+    local one = helper.wait_until(function()
+      local figures = sk.processing.stats().process_list[1]
+      return figures.section and figures.section_seconds > 0.01 and figures
+    end)
+    assert.equal(one.section_seconds, one.busy_seconds)
+    p:tell "over"
+    assert.is_true(p:wait(20))
+  end)
+
+  it("counts bytes in whole numbers", function()
+    local p = process({ __run__ = function(self) self:listen() end },
+                      { runs = 1 })
+    p:start()
+    local stats = sk.processing.stats()
+    assert.equal("0", tostring(stats.process_list[1].unread_bytes))
+    assert.equal("0", tostring(stats.process_list[1].queued_bytes))
+    assert.equal("0", tostring(stats.queued_bytes))
+    p:tell "over"
+    assert.is_true(p:wait(20))
+  end)
 end)

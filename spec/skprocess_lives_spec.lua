@@ -564,7 +564,7 @@ describe("time_limit", function()
     local p = process({
       __run__ = function(self) self.why = select(2, self:listen()) end,
       __result__ = function(self) return self.why end,
-    }, { time_limit = 0.1 })
+    }, { time_limit = 0.5 })
     assert.equal("stopped", p:run())
   end)
 
@@ -578,4 +578,31 @@ describe("time_limit", function()
       assert.equal("run", err.section)
     end)
   end
+
+  it("is the limit that is named, though the section has a longer one",
+     function()
+    local runs = sk.Counter(0)
+    local err = fails(process({
+      __run__ = function()
+        runs:increment()
+        sk.sktime.sleep(30)
+      end,
+    }, { time_limit = 0.1, lives = 3, timeouts = { run = 30 } }))
+    assert.is_true(sk.is(err, "ProcessTimeoutError"))
+    assert.equal(0.1, err.timeout)
+    assert.matches("went on after the time limit of 0.1 s", tostring(err))
+    assert.equal(1, runs.value)
+  end)
+
+  it("may be shorter than the clock can tell", function()
+    local p = process({
+      __run__ = nothing,
+      __result__ = function(self) return self.current_run end,
+    }, { time_limit = 1e-300, runs = 3 })
+    assert.equal(0, p:run())
+    local err = fails(process({
+      __run__ = function() sk.sktime.sleep(30) end,
+    }, { timeouts = { run = 1e-300 } }))
+    assert.equal(1e-300, err.timeout)
+  end)
 end)

@@ -308,6 +308,16 @@ describe("Skprocess", function()
       p:wait()
     end)
 
+    it("may have a bound beyond all numbers of bytes", function()
+      local p = process({
+        __run__ = function(self) self:tell(self:listen()) end,
+      }, { runs = 1, max_queued = 1e300 })
+      p:start()
+      p:tell "small"
+      assert.equal("small", p:listen(20))
+      p:wait()
+    end)
+
     it("may begin before the start", function()
       local p = echo()
       p:tell "early"

@@ -132,13 +132,14 @@ local function seconds_left(self, deadline)
 end
 
 -- Until there may be something, or the deadline: -> in time?, is it closed?
--- A task only hears of changes, so it looks for the other process itself.
+-- A task only hears that something is new, so it looks itself what, and for
+-- the other process.
 local function await(self, raw, deadline)
   local waiter = self._waiter
   local ready, why
   repeat
     ready, why = waiter.cell(raw, self._end, seconds_left(self, deadline))
-    if not ready and waiter ~= wait.blocking then
+    if waiter ~= wait.blocking then
       ready, why = raw.wait(self._end, 0)
     end
   until ready or deadline and core.now() >= deadline
@@ -296,6 +297,7 @@ function Point:__serialize()
   if self._end:is_locked() then handing.refuse_locked() end
   local place, message, code = self._end:where()
   if not place then refuse(self, "serialize", message, code) end
+  handing.note(self)
   return { place = place, is_copy = handing.is_sync }
 end
 

@@ -527,6 +527,7 @@ local function iterate(self, mode, fn, items)
   local sentinel = on_collect(function() -- when the loop was broken off
     if not job.removed and pool.generation == core.generation() then
       job.cancelled = true
+      if job.bar then job.bar:leave() end
     end
   end)
   local next_value = new_iterator(pool, job, waiter_of(pool, said, true),

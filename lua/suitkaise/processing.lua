@@ -32,7 +32,7 @@ local function process_figures(state)
     name = state.name, pid = state.api.pid(state), current_run = run,
     section = sections.names[section], section_seconds = seconds,
     lives_spent = spent, lives = state.config.lives,
-    restarts = math.max(starts - 1, 0), busy_seconds = busy,
+    restarts = math.max(starts - 1, 0), busy_seconds = busy + seconds,
     queued_bytes = state.channel:pending(),
     unread_bytes = state.channel:unread(),
   }

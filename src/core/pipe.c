@@ -37,6 +37,8 @@ struct end_words {
   _Alignas(SK_LINE) _Atomic uint32_t closed; /* the owner */
   _Atomic int32_t heir;       /* the owner, before PENDING: a process */
   _Atomic uint32_t listens;   /* the owner's event loop; 0: who rings it */
+  _Atomic uint64_t promise;   /* the owner: its epoch and the process that is
+                              ** to receive the end; 0: none known */
 };
 
 /* The first thing in the segment. */
@@ -66,6 +68,7 @@ struct sk_pipe {
   int is_welcome;         /* the point was received: take it when it is used */
   int travels;            /* it may be on its way as bytes */
   int is_locked;          /* the point is not to be handed on */
+  int has_promised;       /* the point: this process told it to another one */
   uint32_t users[2];
   int64_t looked_ns;      /* when a sender looked whether the other lives */
   int credit, rest;       /* see spin_time */
@@ -96,7 +99,7 @@ static void renew (sk_pipe *p) {
   if (p->mine[SK_POINT])
     p->inherited = p->is_locked ? 0 : p->mine[SK_POINT];
   p->mine[SK_ANCHOR] = p->mine[SK_POINT] = 0;
-  p->travels = p->is_locked = 0;
+  p->travels = p->is_locked = p->has_promised = 0;
   p->in[0].is_open = p->in[1].is_open = 0;
 }
 
@@ -125,6 +128,28 @@ static int is_dead (sk_pipe *p, enum sk_side side) {
   }
   /* else it was taken just now */
   return epoch_of(atomic_load(&e->word)) == epoch_of(word);
+}
+
+static uint64_t promise_of (uint64_t epoch, pid_t pid) {
+  return epoch << 32 | (uint32_t)pid;
+}
+
+/* Was it told to a process that has ended before it took it? Its owner, who
+** may live, has not used it since. */
+static int is_lost (sk_pipe *p, enum sk_side side) {
+  struct end_words *e = &p->words->ends[side];
+  uint64_t word = atomic_load(&e->word), promise = atomic_load(&e->promise);
+  pid_t pid = (pid_t)(uint32_t)promise;
+  if (!promise || (word & (BUSY | PENDING)) ||
+      promise != promise_of(epoch_of(word), pid) || !has_ended(pid))
+    return 0;
+  return atomic_load(&e->word) == word && atomic_load(&e->promise) == promise;
+}
+
+/* Its owner uses the point after all, or tells it to somebody else. */
+static void break_promise (sk_pipe *p) {
+  p->has_promised = 0;
+  atomic_store(&p->words->ends[SK_POINT].promise, 0);
 }
 
 /* Tell the event loop of this end, after its bell was rung: the fence of that
@@ -222,7 +247,17 @@ int sk_pipe_travel (sk_pipe *p) {
   if (sk_pipe_is_locked(p)) return SKE_BUSY;
   if (rc == SKE_FOREIGN && is_dead(p, SK_POINT)) rc = 0;
   if (!rc) p->travels = 1;
+  if (p->has_promised) break_promise(p);
   return rc == SKE_CLOSED ? 0 : rc;
+}
+
+void sk_pipe_promise (sk_pipe *p, pid_t to) {
+  struct end_words *e = &p->words->ends[SK_POINT];
+  renew(p);
+  if (!p->mine[SK_POINT]) return;
+  p->has_promised = 1;
+  /* when it was taken meanwhile that is another epoch, and says nothing */
+  atomic_store(&e->promise, promise_of(p->mine[SK_POINT], to));
 }
 
 void sk_pipe_hand (sk_pipe *p, pid_t heir) {
@@ -254,11 +289,11 @@ static void destroy (sk_pipe *p) {
 
 /* Nobody here uses it any more, and no point of it is under way: who gets that
 ** reads what was sent, also when the anchor is closed by then. */
-static int is_left (const sk_pipe *p) {
-  const struct end_words *e = &p->words->ends[SK_POINT];
+static int is_left (sk_pipe *p) {
+  struct end_words *e = &p->words->ends[SK_POINT];
   if (p->users[SK_ANCHOR] || p->users[SK_POINT]) return 0;
   return !p->travels || p->mine[SK_POINT] != epoch_of(atomic_load(&e->word)) ||
-         is_closed(p, SK_POINT);
+         is_closed(p, SK_POINT) || is_lost(p, SK_POINT);
 }
 
 /* Forget those that travelled and have arrived. */
@@ -404,6 +439,8 @@ static int enter (sk_pipe *p, enum sk_side side) {
   _Atomic uint64_t *at = &p->words->ends[side].word;
   uint64_t word = p->mine[side] << SHIFT;
   int rc;
+  if (p->has_promised && side == SK_POINT && p->generation == sk_generation())
+    break_promise(p);
   if (p->generation == sk_generation() && p->mine[side] &&
       !is_closed(p, side) &&
       atomic_compare_exchange_strong(at, &word, word | BUSY))
@@ -445,7 +482,7 @@ static int is_gone (sk_pipe *p, enum sk_side side) {
   now = os_now_ns();
   if (now - p->looked_ns < LOOK_NS) return 0;
   p->looked_ns = now;
-  if (!is_dead(p, side)) return 0;
+  if (!is_dead(p, side) && !is_lost(p, side)) return 0;
   p->looked_ns = 0;
   return 1;
 }
@@ -537,7 +574,9 @@ static int is_ready (sk_pipe *p, enum sk_side side, size_t need) {
 static int check_ends (sk_pipe *p, enum sk_side side, size_t need) {
   int rc = sk_pipe_own(p, side);
   if (rc) return rc;
-  if (!is_closed(p, other(side)) && !is_dead(p, other(side))) return 0;
+  if (!is_closed(p, other(side)) && !is_dead(p, other(side)) &&
+      !is_lost(p, other(side)))
+    return 0;
   /* what it sent before that comes first */
   return !need && is_ready(p, side, need) ? 0 : SKE_CLOSED;
 }

@@ -318,6 +318,9 @@ SK_API void sk_pipe_welcome (sk_pipe *p);
 /* The point is about to travel as bytes: it stays until somebody takes it.
 ** SKE_FOREIGN: it is somebody else's, who lives. */
 SK_API int sk_pipe_travel (sk_pipe *p);
+/* It travels to that process: when that ends without it, the anchor has nobody
+** to wait for until the point is used. */
+SK_API void sk_pipe_promise (sk_pipe *p, pid_t to);
 /* The point, if it is the caller's, now is to be that process's. */
 SK_API void sk_pipe_hand (sk_pipe *p, pid_t heir);
 /* A locked point is not inherited by a fork, nor made to travel (SKE_BUSY). */

@@ -172,6 +172,7 @@ static int channel_is_own (lua_State *L) {
 
 int64_t lsk_after (int64_t now, lua_State *L, int arg) {
   int64_t limit = lsk_optseconds(L, arg, 0);
+  if (!limit && !lua_isnoneornil(L, arg)) limit = 1;  /* shorter than that */
   return limit && limit < INT64_MAX - now ? now + limit : 0;
 }
 
@@ -338,13 +339,13 @@ static int channel_take_times (lua_State *L) {
 
 /* pending() -> bytes sent that the other side has not read */
 static int channel_pending (lua_State *L) {
-  lua_pushnumber(L, (lua_Number)sk_lane_pending(lsk_checkchannel(L, 1)->out));
+  lsk_pushint(L, (int64_t)sk_lane_pending(lsk_checkchannel(L, 1)->out));
   return 1;
 }
 
 /* unread() -> bytes that wait for this side */
 static int channel_unread (lua_State *L) {
-  lua_pushnumber(L, (lua_Number)sk_lane_unread(lsk_checkchannel(L, 1)->in));
+  lsk_pushint(L, (int64_t)sk_lane_unread(lsk_checkchannel(L, 1)->in));
   return 1;
 }
 

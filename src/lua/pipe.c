@@ -100,6 +100,12 @@ static int end_hand (lua_State *L) {
   return 0;
 }
 
+/* promise(pid): the point was told to that process */
+static int end_promise (lua_State *L) {
+  sk_pipe_promise(toend(L, 1)->pipe, (pid_t)lsk_checkint(L, 2, 1, INT32_MAX));
+  return 0;
+}
+
 /* lock(on) */
 static int end_lock (lua_State *L) {
   sk_pipe_lock(toend(L, 1)->pipe, lua_toboolean(L, 2));
@@ -276,6 +282,7 @@ static int room_listen (lua_State *L) {
 
 static const luaL_Reg end_methods[] = {
   { "where", end_where }, { "hand", end_hand }, { "own", end_own },
+  { "promise", end_promise },
   { "lock", end_lock }, { "is_locked", end_is_locked },
   { "close", end_close }, { "post", end_post }, { "flush", end_flush },
   { "drop", end_drop }, { "is_busy", end_is_busy }, { "next", end_next },

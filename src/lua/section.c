@@ -153,8 +153,9 @@ static int describe (lua_State *L) {
 
 /* section(number, limit, is_bounded, fn, self, describe, is_soft) -> did
 ** fn(self) go well, what it returned or describe(error) did, did it take longer
-** than the limit. A soft one ends itself at `deadline`; nothing interrupts it
-** then, but a moment later the monitor. */
+** than the limit, which limit held (0: the time of the whole process). A soft
+** one ends itself at `deadline`; nothing interrupts it then, but a moment later
+** the monitor. */
 static int channel_section (lua_State *L) {
   lsk_channel *c = lsk_checkchannel(L, ARG_CHANNEL);
   int64_t begun = sk_now_ns(), took;
@@ -175,7 +176,8 @@ static int channel_section (lua_State *L) {
   lua_pushboolean(L, !failed);
   lua_insert(L, -2);
   lua_pushboolean(L, running.has_fired);
-  return 3;
+  lua_pushnumber(L, (lua_Number)atomic_load(&c->life->limit_ns) * 1e-9);
+  return 4;
 }
 
 /* deadline() -> when a soft section is to end, in seconds of core.now, or

@@ -78,6 +78,8 @@ local function ask(connection, query)
   return rows
 end
 
+local ENOENT = 2
+
 local function describe_sqlite(connection)
   local description = { attached = {} }
   for _, row in ipairs(ask(connection, "PRAGMA database_list")) do
@@ -96,20 +98,40 @@ local function quote(text, mark)
   return mark .. text:gsub(mark, mark .. mark) .. mark
 end
 
-resources.add("luasql.sqlite3", "SQLite3 connection", {
-  describe = describe_sqlite,
-  connect = function(description)
-    local env = require("luasql.sqlite3").sqlite3()
-    local connection, why = env:connect(description.path)
-    if not connection then return nil, why end
-    for name, path in each(description.attached) do
-      local ok
-      ok, why = connection:execute("ATTACH " .. quote(path, "'") .. " AS "
-                                   .. quote(name, '"'))
-      if not ok then return nil, why end
+-- SQLite makes a file that is missing, empty: that would be another database.
+local function is_missing(path)
+  local file, why, code = io.open(path, "rb")
+  if file then file:close() end
+  return code == ENOENT, why
+end
+
+local function attach(connection, name, path)
+  local missing, why = is_missing(path)
+  if missing then return nil, why end
+  return connection:execute("ATTACH " .. quote(path, "'") .. " AS "
+                            .. quote(name, '"'))
+end
+
+local function connect_sqlite(description)
+  local missing, why = is_missing(description.path)
+  if missing then return nil, why end
+  local env = require("luasql.sqlite3").sqlite3()
+  local connection
+  connection, why = env:connect(description.path)
+  if not connection then return nil, why end
+  for name, path in each(description.attached) do
+    local ok
+    ok, why = attach(connection, name, path)
+    if not ok then
+      connection:close()
+      return nil, why
     end
-    return connection
-  end,
+  end
+  return connection
+end
+
+resources.add("luasql.sqlite3", "SQLite3 connection", {
+  describe = describe_sqlite, connect = connect_sqlite,
 })
 
 -- Where the server listens for local clients; only some roles may know.

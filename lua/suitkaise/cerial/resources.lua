@@ -41,8 +41,8 @@ function Reconnector:connect(auth)
   end
   local live, why = resource.connect(self.description, auth)
   if live == nil then
-    errors.raise("Error", ("%s: cannot connect: %s")
-      :format(self.kind, tostring(why)), 2)
+    why = why == nil and "" or ": " .. tostring(why)
+    errors.raise("Error", self.kind .. ": cannot connect" .. why, 2)
   end
   return live
 end

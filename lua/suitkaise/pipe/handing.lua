@@ -14,9 +14,41 @@ handing.is_sync = false
 -- All points of this process.
 local points = setmetatable({}, { __mode = "k" })
 
+-- Have there been any?
+local has_any = false
+
+-- Those that were serialized since `begin`; nil: nobody asks.
+local noted
+
 --- A point is here now.
 function handing.add(point)
-  points[point] = true
+  points[point], has_any = true, true
+end
+
+--- A value is about to be serialized: note the points in it.
+function handing.begin()
+  if has_any then noted = {} end
+end
+
+--- A point was serialized.
+function handing.note(point)
+  if noted then noted[#noted + 1] = point end
+end
+
+--- The points that were serialized since `begin`, or nil.
+function handing.noted()
+  if not noted then return nil end
+  local found = noted
+  noted = nil
+  return found[1] and found or nil
+end
+
+--- Points were told to a process: when it ends without them, their anchors
+-- wait no longer.
+-- @tparam ?table found see noted
+-- @tparam int pid
+function handing.promise(found, pid)
+  for _, point in ipairs(found or {}) do point._end:promise(pid) end
 end
 
 --- A locked point was about to go.

@@ -42,10 +42,13 @@ function autoreconnect.connect(object, plan)
   resources.reconnect_all(object, plan.auth, plan.live)
 end
 
-local function check_class(of)
+local function is_class(of)
   local meta = type(of) == "table" and getmetatable(of)
-  if type(meta) == "table" and rawget(meta, "__call") == class.construct
-     and errors.is(setmetatable({}, of), "Skprocess") then
+  return type(meta) == "table" and rawget(meta, "__call") == class.construct
+end
+
+local function check_class(of)
+  if is_class(of) and errors.is(setmetatable({}, of), "Skprocess") then
     return
   end
   errors.argument("autoreconnect", "Class", of, "a class below Skprocess",
@@ -64,8 +67,9 @@ end
 --   ["luasql.postgres"] = { ["*"] = "secret" },
 -- }(sk.Skprocess:extend "Loader")
 local function call(_, auth)
-  if auth ~= nil and type(auth) ~= "table" then
-    errors.argument("autoreconnect", "auth", auth, "a table", "caller")
+  if auth ~= nil and (type(auth) ~= "table" or is_class(auth)) then
+    errors.argument("autoreconnect", "auth", auth, "a table (the class comes "
+                    .. "after it: autoreconnect{}(Class))", "caller")
   end
   return function(of)
     check_class(of)

@@ -141,7 +141,7 @@ function Life:section(name)
   local hook = self.hooks[name]
   if not hook then return true end
   local channel = self.channel
-  local ok, value, is_late =
+  local ok, value, is_late, limit =
     channel:section(sections.number[name], self.limits[name],
                     sections.is_of_run[name], hook, self.object,
                     failure.describe, self.tasks ~= nil)
@@ -152,8 +152,8 @@ function Life:section(name)
   local err
   if is_late then
     -- the limit holds also when the hook made something else of the error
-    err = failure.late(self.state, sections.number[name],
-                       self.limits[name] or 0, channel:run())
+    err = failure.late(self.state, sections.number[name], limit,
+                       channel:run())
     err.traceback = type(value) == "table" and value.traceback or nil
   else
     err = failure.raised(self.state, name, channel:run(), value)
@@ -161,18 +161,18 @@ function Life:section(name)
   return false, err
 end
 
--- For a class of autoreconnect: -> true, or false and the error. What failed
--- is tried again with the next life.
+-- For a class of autoreconnect: -> true, or false and the error. It is a
+-- `__prerun__` of its own, under the same limits. What failed is tried again
+-- with the next life.
 function Life:connect()
   local plan = self.state.plan
   if not plan then return true end
-  local ok, why = pcall(autoreconnect.connect, self.object, plan)
-  if ok then
-    self.state.plan = nil
-    return true
-  end
-  return false, failure.raised(self.state, "prerun", self.channel:run(),
-                               failure.describe_own(why))
+  local prerun = self.hooks.prerun
+  self.hooks.prerun = function(object) autoreconnect.connect(object, plan) end
+  local ok, err = self:section "prerun"
+  self.hooks.prerun = prerun
+  if ok then self.state.plan = nil end
+  return ok, err
 end
 
 -- -> "done", "stopped", or "failed" and the error

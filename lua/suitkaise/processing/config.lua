@@ -10,6 +10,9 @@ local config = {}
 -- What may wait to be listened to, unless it says otherwise.
 config.MAX_QUEUED = 256 * 1024 * 1024
 
+-- More than there can be, and whole in every Lua.
+local UNLIMITED = 2 ^ 53
+
 local CONFIG = {
   runs = { type = "integer", min = 0 },
   lives = { type = "integer", min = 1, default = 1 },
@@ -71,6 +74,7 @@ function config.check(object, state)
   if is_known(object.config, state.seen_config) then return state.config end
   local checked = options.check(state.name .. ".config", object.config, CONFIG,
                                 "caller")
+  checked.max_queued = math.min(checked.max_queued, UNLIMITED)
   checked.timeouts = options.check(state.name .. ".config.timeouts",
                                   checked.timeouts, TIMEOUTS, "caller")
   check_seconds(state, "config.time_limit", checked.time_limit)

@@ -113,6 +113,10 @@ local function fork(object, state, fn, ...)
   state.process = process
   release(state)
   handing.hand(points, process:pid())
+  if state.promised then
+    handing.promise(state.promised, process:pid())
+    state.promised = nil
+  end
   if state.is_monitored then process:set_monitor()
   else state.channel:started(process:pid()) end
   return true
@@ -413,14 +417,30 @@ end
 
 -- ---- talking ----
 
+-- These points are under way to it, or will be when it is started.
+local function promise(state, points)
+  if state.process then
+    return handing.promise(points, state.process:pid())
+  end
+  state.promised = state.promised or {}
+  for _, point in ipairs(points) do
+    state.promised[#state.promised + 1] = point
+  end
+end
+
 function owner.tell(state, value)
   if state.phase == "ended" then return false end
   if not state.channel then prepare(state.object[1], state) end
   local channel = state.channel
+  handing.begin()
   local ok, sent, waiting, bytes = pcall(channel.tell, channel, value,
                                          state.config.max_queued)
+  local points = handing.noted()
   if not ok then reraise(state, sent) end
-  if sent then return true end
+  if sent then
+    if points then promise(state, points) end
+    return true
+  end
   errors.raise("QueueFullError", {
     message = failure.full(state, "it", waiting, bytes),
     queued_bytes = waiting,

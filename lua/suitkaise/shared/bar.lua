@@ -8,6 +8,7 @@ local INTERVAL = 0.1        -- seconds between two redraws on a terminal
 local LINE_INTERVAL = 10    -- between two plain lines when no total is known
 local STEP = 10             -- percent between two plain lines
 local COLUMNS = 80          -- of a terminal that does not say
+local MOST_COLUMNS = 1000   -- whatever COLUMNS says
 local MIN_BAR = 5           -- a narrower bar is left out
 local MAX_HOURS = 100       -- a longer time is not worth its digits
 local CLEAR_TO_END = "\27[K"
@@ -21,7 +22,9 @@ local function columns_of(stream)
   local columns = fd and core.terminal_columns(fd)
   if not columns then return nil end
   local told = tonumber(os.getenv "COLUMNS")
-  if told and told >= 1 then return math.floor(told) end
+  if told and told >= 1 then
+    return math.floor(math.min(told, MOST_COLUMNS))
+  end
   return columns > 0 and columns or COLUMNS
 end
 
@@ -148,6 +151,12 @@ function Bar:update(completed, elapsed)
   schedule(self)
   draw(self)
   return true
+end
+
+-- End a line that is being drawn on a terminal: of work that nobody goes on
+-- with. Never raises.
+function Bar:leave()
+  if self._columns then pcall(self.finish, self) end
 end
 
 -- Show the last state and end the line. The second time nothing happens.

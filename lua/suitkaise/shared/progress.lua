@@ -2,6 +2,7 @@
 
 local Bar = require "suitkaise.shared.bar"
 local add_wait = require "suitkaise.shared.wait"
+local on_collect = require "suitkaise.on_collect"
 
 -- Bars by progress. One that was inherited by a fork is its parent's.
 local bars = setmetatable({}, { __mode = "k" })
@@ -43,6 +44,14 @@ local function make_redraw(raw)
   end
 end
 
+-- A bar whose line ends when nobody holds its progress any more, or with the
+-- program: what is written next has a line of its own.
+local function new_bar(total)
+  local bar = Bar.new(nil, total)
+  bar.ending = on_collect(function() bar:leave() end)
+  return bar
+end
+
 return function(Progress, raw, hooks, fields)
   local redraw = make_redraw(raw)
   hooks.redraw = redraw
@@ -55,7 +64,7 @@ return function(Progress, raw, hooks, fields)
     end
     local bar = bars[self]
     if not (bar and bar:is_mine()) then
-      bars[self] = Bar.new(nil, tonumber(raw.total(self)))
+      bars[self] = new_bar(tonumber(raw.total(self)))
     end
     raw.watch(self, true)
     redraw(self)
