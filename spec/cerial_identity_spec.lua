@@ -149,6 +149,19 @@ describe("a class without a name", function()
     assert.equal(5, back[1].inherited)
   end)
 
+  it("is whole after a message that broke off in it", function()
+    local Dog = hand_written "Dog"
+    local bytes = core.cerial_encode(setmetatable({ sound = "wuff" }, Dog),
+                                     nil, nil, nil, true)
+    assert.equal("wuff", pool:map(function(message)
+      local cerial = require "suitkaise".cerial
+      for n = 1, #message - 1 do
+        pcall(cerial.deserialize, message:sub(1, n), { trusted = true })
+      end
+      return cerial.deserialize(message, { trusted = true }):speak()
+    end, { bytes })[1])
+  end)
+
   it("is not sent with its identity in bytes for anybody", function()
     local Dog = hand_written "Dog"
     local cerial = sk.cerial

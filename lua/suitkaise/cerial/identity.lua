@@ -106,4 +106,9 @@ function identity.known(name, copy)
   return copy
 end
 
+--- A message could not be read: copies that it has begun may lack something.
+function identity.doubt()
+  copies = setmetatable({}, WEAK_VALUES)
+end
+
 return identity

@@ -4,6 +4,7 @@
 
 local cdata = require "suitkaise.cerial.cdata"
 local failure = require "suitkaise.cerial.failure"
+local identity = require "suitkaise.cerial.identity"
 local kinds = require "suitkaise.cerial.kinds"
 local names = require "suitkaise.cerial.names"
 local registry = require "suitkaise.cerial.registry"
@@ -115,6 +116,9 @@ end
 resolve.build = cdata.build
 
 --- Raise the DeserializationError.
-resolve.refuse = failure.deserialization
+function resolve.refuse(...)
+  identity.doubt()
+  return failure.deserialization(...)
+end
 
 return resolve
